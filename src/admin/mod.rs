@@ -1,0 +1,124 @@
+//! The operator's listener, on shard 0: metrics and health.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | every counter as Prometheus text 0.0.4 |
+//! | `/healthz` | 200 while the process lives |
+//! | `/readyz` | 200 while new viewers are taken, 503 while it drains |
+//!
+//! Without a token only this host can reach it; with one, each request has to carry it.
+
+pub mod scrape;
+
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use crate::account::secret::Secret;
+use crate::http::connection::{Connection, NoRequest};
+use crate::http::request::{Framing, Method, Request};
+use crate::http::response::{Answer, Refusal, Status};
+use crate::http::route::{self, AdminRoute};
+use crate::metrics::{Labels, Sample, families, text};
+use crate::shard::Shard;
+
+/// Answers the requests of one connection on the operator's listener.
+pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
+    let mut limit = shard.config().server.head_timeout;
+    loop {
+        let request = match connection.read_request(&shard.clock, limit).await {
+            Ok(request) => request,
+            Err(NoRequest::Gone) => return,
+            // A connection that is kept alive and silent has asked for nothing.
+            Err(NoRequest::Refused(Refusal::TooSlow))
+                if limit == KEEP_ALIVE && !connection.has_input() =>
+            {
+                return;
+            }
+            Err(NoRequest::Refused(refusal)) => {
+                let answer = refusal.answer().to_bytes(Method::Get);
+                return connection.finish(&shard.clock, &answer).await;
+            }
+        };
+        let has_body = request.framing != Ok(Framing::None);
+        let keep_alive = request.keep_alive && !has_body;
+        let answer = match reply(&shard, &request).await {
+            Ok(answer) => answer.keep_alive(keep_alive),
+            Err(refusal) => refusal.answer(),
+        };
+        let closes = !keep_alive || answer.status().code >= 400;
+        let bytes = answer.to_bytes(request.method);
+        if closes {
+            return connection.finish(&shard.clock, &bytes).await;
+        }
+        if connection.write(&shard.clock, &bytes).await.is_err() {
+            return;
+        }
+        limit = KEEP_ALIVE;
+    }
+}
+
+async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Answer, Refusal> {
+    let route = route::admin_route(request.method, &request.path);
+    match route {
+        AdminRoute::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
+        AdminRoute::NotFound => return Err(Refusal::UnknownPath),
+        AdminRoute::Healthz | AdminRoute::Metrics | AdminRoute::Readyz => {}
+    }
+    request.framing?;
+    if route == AdminRoute::Metrics {
+        authorize(shard, request)?;
+        let body = metrics(shard).await;
+        return Ok(Answer::new(
+            Status::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            body,
+        ));
+    }
+    if route == AdminRoute::Readyz && shard.drain.has_begun() {
+        return Err(Refusal::Draining);
+    }
+    Ok(Answer::new(Status::OK, "text/plain; charset=utf-8", "ok\n"))
+}
+
+/// Health is for everybody; the rest is for who has the token, if one is set.
+fn authorize(shard: &Shard, request: &Request) -> Result<(), Refusal> {
+    let Some(token) = &shard.config().admin.token else {
+        return Ok(());
+    };
+    let offered = request.authorization.as_ref().map(Secret::expose);
+    let offered = offered
+        .and_then(|header| header.split_once(' '))
+        .unwrap_or_default();
+    let is_right = token.matches(offered.1.trim()) & offered.0.eq_ignore_ascii_case("bearer");
+    if is_right {
+        Ok(())
+    } else {
+        Err(Refusal::BadToken)
+    }
+}
+
+async fn metrics(shard: &Rc<Shard>) -> String {
+    let mut samples = scrape::collect(shard).await;
+    let started = shard.process.started.duration_since(SystemTime::UNIX_EPOCH);
+    let started_us = started.map_or(0, crate::clock::micros);
+    let version = Labels {
+        cause: Some(env!("CARGO_PKG_VERSION")),
+        ..Labels::default()
+    };
+    samples.push(Sample::count(&families::BUILD_INFO, version, 1));
+    samples.push(Sample::seconds(
+        &families::START_TIME,
+        Labels::default(),
+        started_us,
+    ));
+    let dropped = crate::log::dropped_lines();
+    samples.push(Sample::count(
+        &families::LOG_DROPPED_LINES,
+        Labels::default(),
+        dropped,
+    ));
+    text::write(&samples)
+}
+
+/// How long a connection stays open for another request.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -1,0 +1,112 @@
+//! A channel as one shard hands it to its own viewers.
+//!
+//! Holds the shard's ring of the channel and the tasks that wait for its next chunk. Filled by the home shard through
+//! the feed, emptied by nobody: viewers only read. Who subscribes and when is `table`'s business.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::channel::End;
+use crate::channel::chunk::Chunk;
+use crate::channel::id::ChannelId;
+use crate::channel::ring::Ring;
+use crate::channel::wakers::Wakers;
+use crate::clock::micros;
+use crate::config::Stream;
+use crate::metrics::{ChannelCounters, Counter};
+
+/// One channel on one shard, for one subscription.
+pub struct Relay {
+    /// The channel.
+    pub id: ChannelId,
+    /// Tells this subscription from earlier ones of the same channel.
+    pub epoch: u64,
+    /// The channel's limits.
+    pub limits: Stream,
+    /// What is counted for the channel on this shard.
+    pub counters: Rc<ChannelCounters>,
+    /// Tasks that wait for the next chunk.
+    pub news: Wakers,
+    /// Tasks that wait for the channel's end and nothing else.
+    pub ends: Wakers,
+    ring: RefCell<Ring>,
+    viewers: Cell<usize>,
+    end: Cell<Option<End>>,
+}
+
+impl Relay {
+    /// A relay without history.
+    #[must_use]
+    pub fn new(id: ChannelId, epoch: u64, limits: Stream, counters: Rc<ChannelCounters>) -> Self {
+        let ring = Ring::new(micros(limits.ring), limits.ring_bytes_max);
+        Self {
+            id,
+            epoch,
+            limits,
+            counters,
+            news: Wakers::default(),
+            ends: Wakers::default(),
+            ring: RefCell::new(ring),
+            viewers: Cell::new(0),
+            end: Cell::new(None),
+        }
+    }
+
+    /// The history. The borrow must not live across an await.
+    #[must_use]
+    pub fn ring(&self) -> Ref<'_, Ring> {
+        self.ring.borrow()
+    }
+
+    /// Appends chunks from the home shard and wakes who waits for them.
+    pub fn extend(&self, chunks: Vec<Arc<Chunk>>) {
+        let mut ring = self.ring.borrow_mut();
+        let before = ring.bytes();
+        for chunk in chunks {
+            self.counters.feed_lost_chunks.add(ring.push(chunk));
+        }
+        let after = ring.bytes();
+        drop(ring);
+        adjust(&self.counters.ring_bytes, before, after);
+        self.news.wake_all();
+    }
+
+    /// Says that nothing more will come and wakes everybody.
+    pub fn end(&self, end: End) {
+        if self.end.get().is_none() {
+            self.end.set(Some(end));
+        }
+        self.news.wake_all();
+        self.ends.wake_all();
+    }
+
+    /// Why the channel ended, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<End> {
+        self.end.get()
+    }
+
+    /// Viewers that hold a seat.
+    #[must_use]
+    pub fn viewers(&self) -> usize {
+        self.viewers.get()
+    }
+
+    pub(super) fn count_viewers(&self, viewers: usize) {
+        self.viewers.set(viewers);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let bytes = self.ring.borrow().bytes();
+        adjust(&self.counters.ring_bytes, bytes, 0);
+    }
+}
+
+/// Moves a gauge that several channels of one label share.
+fn adjust(gauge: &Counter, before: usize, after: usize) {
+    let value = gauge.value() + after as u64;
+    gauge.set(value.saturating_sub(before as u64));
+}

@@ -1,0 +1,334 @@
+//! Channels open on this shard, by id: those it relays to viewers and those it is the home of.
+//!
+//! A viewer takes a [`Seat`]; the first one subscribes the shard, and `linger_ms` after the last one left the shard
+//! unsubscribes. Nothing here knows a socket.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::channel::home::Home;
+use crate::channel::id::{ChannelId, Hash};
+use crate::channel::relay::Relay;
+use crate::channel::wakers::Wakers;
+use crate::channel::{End, NotStarted};
+use crate::clock::micros;
+
+/// The channels of one shard.
+#[derive(Default)]
+pub struct Table {
+    /// Signalled when a channel begins to linger.
+    pub lingering: Wakers,
+    relays: RefCell<HashMap<ChannelId, Rc<Relay>>>,
+    linger_until_us: RefCell<HashMap<ChannelId, u64>>,
+    next_epoch: Cell<u64>,
+    /// Channels whose home is here.
+    pub homes: Homes,
+}
+
+impl Table {
+    /// The relay of a channel, if the shard has one.
+    #[must_use]
+    pub fn relay(&self, id: ChannelId) -> Option<Rc<Relay>> {
+        self.relays.borrow().get(&id).cloned()
+    }
+
+    /// Every relay of the shard.
+    #[must_use]
+    pub fn relays(&self) -> Vec<Rc<Relay>> {
+        self.relays.borrow().values().cloned().collect()
+    }
+
+    /// Takes a seat at the channel; `open` makes the relay when there is none, and then the shard must subscribe.
+    ///
+    /// The second value says whether the relay is new.
+    pub fn sit(
+        self: &Rc<Self>,
+        id: ChannelId,
+        now_us: impl Fn() -> u64 + 'static,
+        open: impl FnOnce(u64) -> Relay,
+    ) -> (Seat, bool) {
+        let mut relays = self.relays.borrow_mut();
+        let (relay, is_new) = match relays.get(&id) {
+            Some(relay) => (Rc::clone(relay), false),
+            None => {
+                let epoch = self.next_epoch.get() + 1;
+                self.next_epoch.set(epoch);
+                let relay = Rc::new(open(epoch));
+                relays.insert(id, Rc::clone(&relay));
+                (relay, true)
+            }
+        };
+        drop(relays);
+        relay.count_viewers(relay.viewers() + 1);
+        self.linger_until_us.borrow_mut().remove(&id);
+        let seat = Seat {
+            table: Rc::clone(self),
+            relay,
+            now_us: Box::new(now_us),
+        };
+        (seat, is_new)
+    }
+
+    /// Ends one subscription's relay: its viewers are told, and the next viewer opens the channel anew.
+    pub fn end(&self, id: ChannelId, epoch: u64, end: End) {
+        let mut relays = self.relays.borrow_mut();
+        if relays.get(&id).is_none_or(|relay| relay.epoch != epoch) {
+            return;
+        }
+        let relay = relays.remove(&id);
+        drop(relays);
+        self.linger_until_us.borrow_mut().remove(&id);
+        if let Some(relay) = relay {
+            relay.end(end);
+        }
+    }
+
+    /// When the next lingering channel is due to be left, in microseconds of the clock.
+    #[must_use]
+    pub fn next_linger_us(&self) -> Option<u64> {
+        self.linger_until_us.borrow().values().min().copied()
+    }
+
+    /// Takes out every channel whose linger is over at `now_us`; the shard must unsubscribe from each.
+    #[must_use]
+    pub fn expire(&self, now_us: u64) -> Vec<Rc<Relay>> {
+        let mut lingering = self.linger_until_us.borrow_mut();
+        let over: Vec<ChannelId> = lingering
+            .iter()
+            .filter_map(|(id, until_us)| (*until_us <= now_us).then_some(*id))
+            .collect();
+        let mut relays = self.relays.borrow_mut();
+        over.into_iter()
+            .filter_map(|id| {
+                lingering.remove(&id);
+                relays.remove(&id)
+            })
+            .collect()
+    }
+
+    fn leave(&self, relay: &Relay, now_us: u64) {
+        let viewers = relay.viewers().saturating_sub(1);
+        relay.count_viewers(viewers);
+        let is_current = self
+            .relays
+            .borrow()
+            .get(&relay.id)
+            .is_some_and(|current| current.epoch == relay.epoch);
+        if viewers == 0 && is_current {
+            let until_us = now_us + micros(relay.limits.linger);
+            self.linger_until_us.borrow_mut().insert(relay.id, until_us);
+            self.lingering.wake_all();
+        }
+    }
+}
+
+/// A viewer's hold on a channel: while it exists, the shard stays subscribed.
+pub struct Seat {
+    table: Rc<Table>,
+    relay: Rc<Relay>,
+    now_us: Box<dyn Fn() -> u64>,
+}
+
+impl Seat {
+    /// The relay that the viewer follows.
+    #[must_use]
+    pub fn relay(&self) -> &Rc<Relay> {
+        &self.relay
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.table.leave(&self.relay, (self.now_us)());
+    }
+}
+
+/// The channels whose home this shard is, and what it remembers of those that did not start.
+#[derive(Default)]
+pub struct Homes {
+    open: RefCell<HashMap<ChannelId, Rc<Home>>>,
+    aliases: RefCell<HashMap<ChannelId, ChannelId>>,
+    contents: RefCell<HashMap<Hash, ChannelId>>,
+    refusals: RefCell<HashMap<ChannelId, Refusal>>,
+    playlists_us: RefCell<HashMap<ChannelId, u64>>,
+}
+
+#[derive(Clone, Copy)]
+struct Refusal {
+    why: NotStarted,
+    until_us: u64,
+}
+
+impl Homes {
+    /// The open home that serves a channel, under its own id or as the alias of another.
+    #[must_use]
+    pub fn serving(&self, id: ChannelId) -> Option<Rc<Home>> {
+        let id = self.aliases.borrow().get(&id).copied().unwrap_or(id);
+        self.open.borrow().get(&id).cloned()
+    }
+
+    /// Every open home.
+    #[must_use]
+    pub fn all(&self) -> Vec<Rc<Home>> {
+        self.open.borrow().values().cloned().collect()
+    }
+
+    /// How many dynamic channels are open.
+    #[must_use]
+    pub fn dynamic(&self) -> usize {
+        let open = self.open.borrow();
+        open.keys()
+            .filter(|id| matches!(id, ChannelId::Dynamic(_)))
+            .count()
+    }
+
+    /// Whether no channel is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.borrow().is_empty()
+    }
+
+    /// Opens a channel.
+    pub fn open(&self, home: Rc<Home>) {
+        self.open.borrow_mut().insert(home.id, home);
+    }
+
+    /// Closes a channel, and with it what it was known as.
+    pub fn close(&self, id: ChannelId) {
+        self.open.borrow_mut().remove(&id);
+        self.aliases.borrow_mut().retain(|_, to| *to != id);
+        self.contents.borrow_mut().retain(|_, owner| *owner != id);
+    }
+
+    /// Makes `id` another name of the open channel `of`.
+    pub fn alias(&self, id: ChannelId, of: ChannelId) {
+        self.aliases.borrow_mut().insert(id, of);
+    }
+
+    /// Says that `id` plays this content; an answer names the channel that already does.
+    pub fn claim(&self, content: Hash, id: ChannelId) -> Option<ChannelId> {
+        let mut contents = self.contents.borrow_mut();
+        let owner = *contents.entry(content).or_insert(id);
+        (owner != id).then_some(owner)
+    }
+
+    /// Says that `id` no longer plays this content.
+    pub fn release(&self, content: Hash, id: ChannelId) {
+        let mut contents = self.contents.borrow_mut();
+        if contents.get(&content) == Some(&id) {
+            contents.remove(&content);
+        }
+    }
+
+    /// Whether the log may say now that the channel's upstream is a playlist: once a minute and channel.
+    #[must_use]
+    pub fn may_mention_playlist(&self, id: ChannelId, now_us: u64) -> bool {
+        let mut mentioned = self.playlists_us.borrow_mut();
+        mentioned.retain(|_, at_us| now_us - *at_us < PLAYLIST_EVERY_US);
+        let is_first = mentioned.len() < REFUSALS_MAX && !mentioned.contains_key(&id);
+        if is_first {
+            mentioned.insert(id, now_us);
+        }
+        is_first
+    }
+
+    /// Why the channel did not start a moment ago, if that is still remembered at `now_us`.
+    #[must_use]
+    pub fn refusal(&self, id: ChannelId, now_us: u64) -> Option<NotStarted> {
+        let refusals = self.refusals.borrow();
+        let refusal = refusals.get(&id)?;
+        (refusal.until_us > now_us).then_some(refusal.why)
+    }
+
+    /// Remembers until `until_us` that the channel did not start; what is past at `now_us` is forgotten.
+    ///
+    /// Bound: [`REFUSALS_MAX`] channels; beyond it a refusal is not remembered.
+    pub fn remember(&self, id: ChannelId, why: NotStarted, now_us: u64, until_us: u64) {
+        let mut refusals = self.refusals.borrow_mut();
+        refusals.retain(|_, refusal| refusal.until_us > now_us);
+        if refusals.len() < REFUSALS_MAX {
+            refusals.insert(id, Refusal { why, until_us });
+        }
+    }
+}
+
+/// How many failed starts a shard remembers at once.
+pub const REFUSALS_MAX: usize = 4096;
+
+/// How often the log mentions one channel's playlist.
+const PLAYLIST_EVERY_US: u64 = 60_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::metrics::ShardCounters;
+
+    const ID: ChannelId = ChannelId::Configured(1);
+
+    fn relay(epoch: u64) -> Relay {
+        let counters = ShardCounters::default().channel(ID.into());
+        Relay::new(ID, epoch, Config::default().stream, counters)
+    }
+
+    #[test]
+    fn the_first_seat_opens_and_the_last_one_lingers() {
+        let table = Rc::new(Table::default());
+        let (first, is_new) = table.sit(ID, || 1_000_000, relay);
+        assert!(is_new);
+        let (second, is_new) = table.sit(ID, || 2_000_000, relay);
+        assert!(!is_new);
+        drop(first);
+        assert_eq!(table.next_linger_us(), None);
+        drop(second);
+        let until_us = table.next_linger_us().unwrap();
+        assert_eq!(until_us, 7_000_000);
+        assert!(table.expire(until_us - 1).is_empty());
+        assert_eq!(table.expire(until_us).len(), 1);
+        assert!(table.relay(ID).is_none());
+    }
+
+    #[test]
+    fn a_viewer_that_comes_back_ends_the_linger() {
+        let table = Rc::new(Table::default());
+        drop(table.sit(ID, || 0, relay));
+        let (_seat, is_new) = table.sit(ID, || 0, relay);
+        assert!(!is_new);
+        assert_eq!(table.next_linger_us(), None);
+        assert!(table.expire(u64::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_seat_of_an_ended_relay_does_not_touch_its_successor() {
+        let table = Rc::new(Table::default());
+        let (old, _) = table.sit(ID, || 0, relay);
+        let epoch = old.relay().epoch;
+        table.end(ID, epoch, End::UpstreamLost);
+        assert_eq!(old.relay().ended(), Some(End::UpstreamLost));
+        let (new, is_new) = table.sit(ID, || 0, relay);
+        assert!(is_new);
+        drop(old);
+        assert_eq!(table.next_linger_us(), None);
+        assert_eq!(new.relay().viewers(), 1);
+        table.end(ID, epoch, End::Drained);
+        assert_eq!(
+            new.relay().ended(),
+            None,
+            "an end of an older subscription is ignored"
+        );
+    }
+
+    #[test]
+    fn content_has_one_owner_and_a_refusal_is_forgotten() {
+        let homes = Homes::default();
+        let hash: Hash = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        assert_eq!(homes.claim(hash, ID), None);
+        assert_eq!(homes.claim(hash, ChannelId::Configured(2)), Some(ID));
+        homes.close(ID);
+        assert_eq!(homes.claim(hash, ChannelId::Configured(2)), None);
+        homes.remember(ID, NotStarted::Refused, 0, 10);
+        assert_eq!(homes.refusal(ID, 9), Some(NotStarted::Refused));
+        assert_eq!(homes.refusal(ID, 10), None);
+    }
+}

@@ -1,0 +1,382 @@
+//! What stands any number of times: `[[channel]]` with its upstreams, and `[[account]]`.
+//!
+//! The rule: a value that a URL carries (user, password) is refused here if a player or a proxy would change it on the way.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::path::Path;
+
+use super::error::{Fault, Origin};
+use super::read::{Reader, Report, shown, whole_in, wrong_type};
+use super::secret_file::read_secret;
+use super::sections::{fetchable, stream};
+use super::tree::{Node, Value};
+use super::{Account, Channel, Stream, Upstream};
+use crate::account::secret::Secret;
+use crate::channel::id::Content;
+use crate::http::route::is_reserved;
+use crate::upstream::demo::Demo;
+
+/// Reads every `[[channel]]`; what a channel does not set is as in `base`.
+pub(super) fn channels(
+    nodes: Vec<(String, Node)>,
+    base: &Stream,
+    report: &mut Report,
+) -> Vec<Channel> {
+    let mut first_of_id = HashMap::new();
+    let mut channels = Vec::with_capacity(nodes.len());
+    for (path, node) in nodes {
+        let mut reader = Reader::new(report, path, node);
+        let id = id(&mut reader, &mut first_of_id);
+        let name = reader.required("name", name);
+        let stream = stream(&mut reader, base);
+        let upstreams = upstreams(&mut reader);
+        reader.finish();
+        if let (Some(id), Some((name, _))) = (id, name) {
+            channels.push(Channel {
+                id,
+                name,
+                stream,
+                upstreams,
+            });
+        }
+    }
+    channels
+}
+
+/// Reads every `[[account]]`. Relative file names are relative to `folder`.
+pub(super) fn accounts(
+    nodes: Vec<(String, Node)>,
+    folder: &Path,
+    report: &mut Report,
+) -> Vec<Account> {
+    let mut first_of_user = HashMap::new();
+    let mut accounts = Vec::with_capacity(nodes.len());
+    for (path, node) in nodes {
+        let mut reader = Reader::new(report, path, node);
+        let user = reader.required("user", user);
+        if let Some((user, origin)) = &user
+            && let Some(first) = repeats(&mut first_of_user, user.clone(), origin)
+        {
+            let value = shown(user);
+            reader.fault("user", origin.clone(), Fault::Duplicate { value, first });
+        }
+        let password = password_of(&mut reader, folder);
+        reader.finish();
+        if let (Some((user, _)), Some(password)) = (user, password) {
+            accounts.push(Account { user, password });
+        }
+    }
+    accounts
+}
+
+fn id(reader: &mut Reader<'_>, first_of_id: &mut HashMap<u32, Origin>) -> Option<u32> {
+    let Some(Node { origin, value }) = reader.take("id") else {
+        reader.missing("id", "a whole number from 1 is needed");
+        return None;
+    };
+    let fault = match whole_in(value, &(1..=u64::from(u32::MAX))) {
+        Ok(number) => {
+            let id = u32::try_from(number).ok()?;
+            let Some(first) = repeats(first_of_id, id, &origin) else {
+                return Some(id);
+            };
+            let value = id.to_string();
+            Fault::Duplicate { value, first }
+        }
+        Err(fault) => fault,
+    };
+    reader.fault("id", origin, fault);
+    None
+}
+
+fn upstreams(reader: &mut Reader<'_>) -> Vec<Upstream> {
+    let errors_before = reader.report.errors.len();
+    let nodes = reader.tables("upstream");
+    let count = nodes.len();
+    let upstreams: Vec<_> = nodes
+        .into_iter()
+        .filter_map(|(path, node)| upstream(Reader::new(reader.report, path, node)))
+        .collect();
+    let is_fault_known = reader.report.errors.len() > errors_before;
+    if count == 0 && !is_fault_known {
+        reader.missing("upstream", "at least one [[channel.upstream]] is needed");
+    }
+    if count > UPSTREAMS_MAX {
+        let fault = Fault::Length {
+            seen: count,
+            unit: "entries",
+            least: 1,
+            most: UPSTREAMS_MAX,
+        };
+        let origin = reader.origin_of(&["upstream"]);
+        reader.fault("upstream", origin, fault);
+    }
+    upstreams
+}
+
+fn upstream(mut reader: Reader<'_>) -> Option<Upstream> {
+    let named: Vec<_> = KINDS.into_iter().filter(|kind| reader.has(kind)).collect();
+    let upstream = match named.as_slice() {
+        ["demo"] => demo(&mut reader),
+        ["url"] => url(&mut reader),
+        ["content_id"] => ace(&mut reader, "content_id", Content::ContentId),
+        ["infohash"] => ace(&mut reader, "infohash", Content::Infohash),
+        _ => {
+            exactly_one(&mut reader, &named, "demo, url, content_id or infohash");
+            for name in KINDS.into_iter().chain(BESIDE) {
+                reader.take(name);
+            }
+            None
+        }
+    };
+    for name in BESIDE {
+        if let (true, Some(other)) = (reader.has(name), named.first())
+            && let Some(node) = reader.take(name)
+        {
+            reader.fault(name, node.origin, Fault::NotBeside { other });
+        }
+    }
+    reader.finish();
+    upstream
+}
+
+fn exactly_one(reader: &mut Reader<'_>, named: &[&str], allowed: &'static str) {
+    let seen = match named {
+        [] => "has none".to_owned(),
+        _ => format!("has {}", named.join(" and ")),
+    };
+    let origin = reader.origin.clone();
+    reader.fault("", origin, Fault::ExactlyOne { seen, allowed });
+}
+
+fn demo(reader: &mut Reader<'_>) -> Option<Upstream> {
+    let is_demo = reader.boolean("demo", true);
+    if !is_demo {
+        let origin = reader.origin_of(&["demo"]);
+        let (value, allowed) = ("false".into(), "true is allowed (or leave the key out)");
+        reader.fault("demo", origin, Fault::NotAWord { value, allowed });
+    }
+    let bounds = Demo::BITS_PER_SECOND_MIN..=Demo::BITS_PER_SECOND_MAX;
+    let bits_per_second = reader.whole("bitrate_bps", bounds, DEMO_BITS_PER_SECOND);
+    is_demo.then_some(Upstream::Demo { bits_per_second })
+}
+
+fn url(reader: &mut Reader<'_>) -> Option<Upstream> {
+    let url = reader.parsed("url", |text| fetchable(&text));
+    let user_agent = user_agent(reader);
+    let headers = headers(reader, user_agent.is_some());
+    url.map(|(url, _)| Upstream::Http {
+        url,
+        user_agent,
+        headers,
+    })
+}
+
+fn ace(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    content: impl FnOnce(crate::channel::id::Hash) -> Content,
+) -> Option<Upstream> {
+    let hash = reader.parsed(name, |text| {
+        text.parse().map_err(|_not_a_hash| Fault::NotAHash)
+    });
+    let user_agent = user_agent(reader);
+    hash.map(|(hash, _)| Upstream::Ace {
+        content: content(hash),
+        user_agent,
+    })
+}
+
+fn user_agent(reader: &mut Reader<'_>) -> Option<String> {
+    let agent = reader.parsed("user_agent", |text| {
+        length(&text, 1, 512)?;
+        header_value(&text)?;
+        Ok(text)
+    });
+    agent.map(|(agent, _)| agent)
+}
+
+fn headers(reader: &mut Reader<'_>, is_agent_set: bool) -> Vec<(String, String)> {
+    let Some(Node { origin, value }) = reader.take("headers") else {
+        return Vec::new();
+    };
+    let Value::Table(entries) = value else {
+        reader.fault("headers", origin, wrong_type(&value, "a table of texts"));
+        return Vec::new();
+    };
+    if entries.len() > HEADERS_MAX {
+        let fault = Fault::Length {
+            seen: entries.len(),
+            unit: "headers",
+            least: 0,
+            most: HEADERS_MAX,
+        };
+        reader.fault("headers", origin, fault);
+    }
+    let mut headers: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    for (name, (at, node)) in entries {
+        let is_twice = headers
+            .iter()
+            .any(|(other, _)| other.eq_ignore_ascii_case(&name));
+        let fault = match (header_name(&name, is_agent_set, is_twice), node.value) {
+            (Err(fault), _) => Err((at, fault)),
+            (Ok(()), Value::Text(text)) => match header_value(&text) {
+                Ok(()) => Ok(text),
+                Err(fault) => Err((node.origin, fault)),
+            },
+            (Ok(()), other) => Err((node.origin, wrong_type(&other, "a text"))),
+        };
+        match fault {
+            Ok(text) => headers.push((name, text)),
+            Err((place, fault)) => reader.fault("headers", place, fault),
+        }
+    }
+    headers
+}
+
+fn header_name(name: &str, is_agent_set: bool, is_twice: bool) -> Result<(), Fault> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(is_token) {
+        let allowed = "a header name of letters, digits and !#$%&'*+-.^_`|~ is allowed";
+        return Err(Fault::Character { allowed });
+    }
+    let is_ours = OUR_HEADERS
+        .iter()
+        .any(|ours| ours.eq_ignore_ascii_case(name));
+    let is_agent_again = is_agent_set && name.eq_ignore_ascii_case("user-agent");
+    if is_ours || is_agent_again || is_twice {
+        let (value, allowed) = (name.into(), "a header that is not set already is allowed");
+        return Err(Fault::NotAWord { value, allowed });
+    }
+    Ok(())
+}
+
+fn header_value(text: &str) -> Result<(), Fault> {
+    length(text, 0, 4_096)?;
+    match text.chars().all(|letter| !letter.is_control()) {
+        true => Ok(()),
+        false => Err(Fault::Character {
+            allowed: "one line without control characters is allowed",
+        }),
+    }
+}
+
+fn name(text: String) -> Result<String, Fault> {
+    length(&text, 1, 200)?;
+    match text.chars().all(|letter| !letter.is_control()) {
+        true => Ok(text),
+        false => Err(Fault::Character {
+            allowed: "one line without control characters is allowed",
+        }),
+    }
+}
+
+fn user(text: String) -> Result<String, Fault> {
+    length(&text, 1, 64)?;
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+    if !text.bytes().all(is_allowed) || is_dots(&text) {
+        return Err(Fault::Character {
+            allowed: "A-Z a-z 0-9 . _ @ - are allowed, but not . or .. alone",
+        });
+    }
+    if is_reserved(&text) {
+        return Err(Fault::Reserved {
+            value: shown(&text),
+        });
+    }
+    Ok(text)
+}
+
+fn password_of(reader: &mut Reader<'_>, folder: &Path) -> Option<Secret> {
+    let named: Vec<_> = PASSWORDS
+        .into_iter()
+        .filter(|name| reader.has(name))
+        .collect();
+    let given = reader.text("password");
+    let file = reader.text("password_file");
+    let (name, text, origin) = match (named.as_slice(), given, file) {
+        (["password"], Some((text, origin)), _) => ("password", Ok(text), origin),
+        (["password_file"], _, Some((file, origin))) => {
+            ("password_file", read_secret(&file, folder), origin)
+        }
+        ([_], ..) => return None,
+        _ => {
+            exactly_one(reader, &named, "password or password_file");
+            return None;
+        }
+    };
+    match text.and_then(password) {
+        Ok(password) => Some(password),
+        Err(fault) => {
+            reader.fault(name, origin, fault);
+            None
+        }
+    }
+}
+
+fn password(text: String) -> Result<Secret, Fault> {
+    length(&text, 1, 128)?;
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/?#%".contains(&byte);
+    if !text.bytes().all(is_allowed) || is_dots(&text) {
+        return Err(Fault::Character {
+            allowed: "printable ASCII without spaces and without / ? # % is allowed, but not . or .. alone",
+        });
+    }
+    Ok(Secret::new(text))
+}
+
+/// `.` and `..` name folders: players and proxies resolve them away.
+fn is_dots(text: &str) -> bool {
+    matches!(text, "." | "..")
+}
+
+fn length(text: &str, least: usize, most: usize) -> Result<(), Fault> {
+    let seen = text.chars().count();
+    if (least..=most).contains(&seen) {
+        return Ok(());
+    }
+    let unit = "characters";
+    Err(Fault::Length {
+        seen,
+        unit,
+        least,
+        most,
+    })
+}
+
+/// Remembers a value that must be unique; the answer is where it was given before.
+fn repeats<K: std::hash::Hash + Eq>(
+    seen: &mut HashMap<K, Origin>,
+    value: K,
+    origin: &Origin,
+) -> Option<Origin> {
+    match seen.entry(value) {
+        Entry::Occupied(first) => Some(first.get().clone()),
+        Entry::Vacant(place) => {
+            place.insert(origin.clone());
+            None
+        }
+    }
+}
+
+/// The keys that say what an upstream is.
+const KINDS: [&str; 4] = ["demo", "url", "content_id", "infohash"];
+
+/// The keys that some kinds of upstream have beside.
+const BESIDE: [&str; 3] = ["bitrate_bps", "user_agent", "headers"];
+
+/// The two ways to give a password.
+const PASSWORDS: [&str; 2] = ["password", "password_file"];
+
+/// Headers that a request sets by itself.
+const OUR_HEADERS: [&str; 4] = ["Connection", "Content-Length", "Host", "Transfer-Encoding"];
+
+/// Most upstreams of a channel.
+const UPSTREAMS_MAX: usize = 32;
+
+/// Most headers of an upstream.
+const HEADERS_MAX: usize = 32;
+
+/// Rate of the test pattern unless it is set.
+pub(super) const DEMO_BITS_PER_SECOND: u64 = 4_000_000;

@@ -1,0 +1,185 @@
+//! Finds the file, reads everything, and puts what is wrong in order.
+//!
+//! What a key may be belongs in `sections.rs` and `entries.rs`. The rule: files are read here and in `secret_file.rs`, and
+//! nowhere else in the configuration.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{ConfigError, ConfigErrors, Fault, Origin};
+use super::overlay::{self, Flags};
+use super::read::{Provenance, Reader, Report};
+use super::tree::{self, Entries, Node, Value};
+use super::{Channel, Config, Stream, entries, secret_file, sections};
+
+/// What a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// The file that `--config` names; without it the usual places are searched.
+    pub file: Option<PathBuf>,
+    /// What the command line says.
+    pub flags: Flags,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+}
+
+impl Config {
+    /// Reads the configuration: file, then variables on top, then flags on top.
+    ///
+    /// Blocks on the file system: for start-up, not for a shard.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] with everything that is wrong.
+    pub fn load(inputs: &Inputs) -> Result<(Self, Provenance), ConfigErrors> {
+        match find(inputs.file.as_deref(), &SEARCHED) {
+            None => Self::read(None, inputs),
+            Some(path) => match secret_file::read_text(&path, FILE_BYTES_MAX) {
+                Ok(text) => Self::read(Some((&text, &path)), inputs),
+                Err(reason) => Err(unreadable(&path, reason)),
+            },
+        }
+    }
+
+    /// Reads the text of a configuration file, or none, with the overlays of `inputs`.
+    pub(super) fn read(
+        file: Option<(&str, &Arc<Path>)>,
+        inputs: &Inputs,
+    ) -> Result<(Self, Provenance), ConfigErrors> {
+        let mut report = Report::default();
+        let mut root = Entries::new();
+        if let Some((text, path)) = file {
+            root = tree::parse(text, path, &mut report.errors);
+            report.provenance.file = Some(Arc::clone(path));
+        }
+        let broken_lines: Vec<_> = report
+            .errors
+            .iter()
+            .map(|error| tree::line_of(&error.origin))
+            .collect();
+        overlay::lay_variables(&inputs.variables, &mut root, &mut report.errors);
+        overlay::lay_flags(&inputs.flags, &mut root);
+        let folder = file
+            .and_then(|(_, path)| path.parent())
+            .unwrap_or_else(|| Path::new(""));
+        let mut config = Self::of_tree(root, folder, &mut report);
+        if file.is_none() {
+            config.channels.push(Channel::demo(&config.stream));
+        }
+        let Report {
+            mut errors,
+            provenance,
+        } = report;
+        if !broken_lines.is_empty() {
+            // What is left of a broken file says little: keep what holds for itself, on lines that could be read.
+            errors.retain(|error| match (&error.fault, tree::line_of(&error.origin)) {
+                (Fault::Syntax { .. }, _) => true,
+                (fault, line) => {
+                    fault.is_local() && (line.is_none() || !broken_lines.contains(&line))
+                }
+            });
+        }
+        if errors.is_empty() {
+            return Ok((config, provenance));
+        }
+        errors.sort_by(|a, b| {
+            (order(&a.origin), &a.origin, &a.key).cmp(&(order(&b.origin), &b.origin, &b.key))
+        });
+        Err(ConfigErrors(errors))
+    }
+
+    fn of_tree(root: Entries, folder: &Path, report: &mut Report) -> Self {
+        let origin = report
+            .provenance
+            .file
+            .clone()
+            .map_or(Origin::Default, Origin::WholeFile);
+        let whole = Node {
+            origin: origin.clone(),
+            value: Value::Table(root),
+        };
+        let mut reader = Reader::new(report, String::new(), whole);
+        let [server, admin, stream, engine] = ["server", "admin", "stream", "engine"].map(|name| {
+            reader.take(name).unwrap_or_else(|| Node {
+                origin: origin.clone(),
+                value: Value::Table(Entries::new()),
+            })
+        });
+        let channels = reader.tables("channel");
+        let accounts = reader.tables("account");
+        reader.finish();
+        let account_count = accounts.len();
+
+        let (server, places) = sections::server(Reader::new(report, "server".into(), server));
+        let admin = sections::admin(
+            Reader::new(report, "admin".into(), admin),
+            &server.listen,
+            folder,
+        );
+        let mut reader = Reader::new(report, "stream".into(), stream);
+        let stream = sections::stream(&mut reader, &Stream::default());
+        reader.finish();
+        let engine = sections::engine(Reader::new(report, "engine".into(), engine));
+        let channels = entries::channels(channels, &stream, report);
+        let accounts = entries::accounts(accounts, folder, report);
+        if account_count == 0 && !server.open {
+            refuse_open(&server.listen, &places, report);
+        }
+        Self {
+            server,
+            admin,
+            stream,
+            engine,
+            channels,
+            accounts,
+        }
+    }
+}
+
+/// The file to read: the one that was named, else the first that exists.
+pub(super) fn find(named: Option<&Path>, searched: &[&str]) -> Option<Arc<Path>> {
+    let exists = |path: &&Path| !matches!(path.try_exists(), Ok(false));
+    named
+        .or_else(|| searched.iter().map(Path::new).find(exists))
+        .map(Arc::from)
+}
+
+fn unreadable(path: &Arc<Path>, reason: io::Error) -> ConfigErrors {
+    let file = Arc::clone(path);
+    ConfigErrors(vec![ConfigError {
+        origin: Origin::WholeFile(Arc::clone(path)),
+        key: "file".into(),
+        fault: Fault::Unreadable { file, reason },
+    }])
+}
+
+fn refuse_open(listen: &[SocketAddr], places: &[Origin], report: &mut Report) {
+    for (address, origin) in listen.iter().zip(places) {
+        if !address.ip().is_loopback() {
+            report.errors.push(ConfigError {
+                origin: origin.clone(),
+                key: "server.listen".into(),
+                fault: Fault::OpenToAll {
+                    address: address.to_string(),
+                },
+            });
+        }
+    }
+}
+
+/// Errors of the file first, then flags, then variables.
+fn order(origin: &Origin) -> u8 {
+    match origin {
+        Origin::Default | Origin::File { .. } | Origin::WholeFile(_) => 0,
+        Origin::Flag(_) => 1,
+        Origin::Variable(_) => 2,
+    }
+}
+
+/// Where a configuration is looked for unless one is named.
+const SEARCHED: [&str; 2] = ["/etc/corecast/corecast.toml", "corecast.toml"];
+
+/// No configuration file is longer. Unit: bytes.
+const FILE_BYTES_MAX: u64 = 64 * 1_024 * 1_024;

@@ -1,0 +1,325 @@
+//! TOML, environment and flags to valid values, in one step.
+//!
+//! Nothing here waits, listens or fetches. The rule: a [`Config`] that exists is valid, so nobody checks a value again, and
+//! whatever was wrong is told all at once, each with its place. No text made here shows a password, a token or the
+//! parts of a URL that may hold one.
+//!
+//! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
+//! bounds), `sections` and `entries` (which keys there are); `show` prints the result.
+
+mod entries;
+mod error;
+mod load;
+mod overlay;
+mod read;
+mod secret_file;
+mod sections;
+mod show;
+mod tree;
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use url::Url;
+
+pub use error::{ConfigError, ConfigErrors, Fault, Origin};
+pub use load::Inputs;
+pub use overlay::Flags;
+pub use read::Provenance;
+pub use show::{HiddenUrl, show};
+
+use crate::account::secret::Secret;
+use crate::channel::id::Content;
+
+/// Everything that an operator decides.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The stream listeners and the shards.
+    pub server: Server,
+    /// The operator's listener.
+    pub admin: Admin,
+    /// What channels have unless they say otherwise; dynamic channels have exactly this.
+    pub stream: Stream,
+    /// The AceStream engine.
+    pub engine: Engine,
+    /// The channels, in the order of the file. Shape: no two with one id.
+    pub channels: Vec<Channel>,
+    /// Who may watch; empty means everybody. Shape: no two with one user.
+    pub accounts: Vec<Account>,
+}
+
+/// `[server]`: the stream listeners and the shards.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where viewers connect. Shape: 1 to 16 addresses that do not overlap; port 0 is any free port.
+    pub listen: Vec<SocketAddr>,
+    /// How many shards.
+    pub shards: Shards,
+    /// Whether each shard stays on its CPU.
+    pub pin: bool,
+    /// Viewers at once; the next gets 503. Bound: 1 to 1,000,000.
+    pub viewers_max: usize,
+    /// Whether everybody may watch although a listener is not on loopback.
+    pub open: bool,
+    /// For a whole request head. Bound: 100 ms to 60 s.
+    pub head_timeout: Duration,
+    /// A viewer that takes no byte for this long is dropped. Bound: 500 ms to 10 min.
+    pub write_stall: Duration,
+    /// How long viewers run on after SIGTERM. Bound: 0 to 10 min.
+    pub drain: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))],
+            shards: Shards::Auto,
+            pin: true,
+            viewers_max: 10_000,
+            open: false,
+            head_timeout: Duration::from_secs(5),
+            write_stall: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How many shards to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shards {
+    /// One per usable CPU.
+    Auto,
+    /// This many. Bound: 1 to 256.
+    Count(NonZeroUsize),
+}
+
+/// `[admin]`: the operator's listener.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where it listens. Shape: port 0 is any free port.
+    pub listen: SocketAddr,
+    /// What a request must carry. Shape: always there unless `listen` is loopback; 16 to 256 printable characters.
+    pub token: Option<Secret>,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8001)),
+            token: None,
+        }
+    }
+}
+
+/// `[stream]`: how a channel is cut, kept and given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Unit: bytes. Shape: whole packets. Bound: 188 to 32,712.
+    pub chunk_bytes_max: usize,
+    /// A chunk is closed when its oldest packet is this old. Bound: 1 ms to 1 s.
+    pub chunk_age: Duration,
+    /// Media kept per channel. Bound: 1 s to 10 min.
+    pub ring: Duration,
+    /// Unit: bytes kept per channel at most. Bound: 1 MiB to 1 GiB.
+    pub ring_bytes_max: usize,
+    /// Media a new viewer gets at once. Bound: 0 to `ring`.
+    pub burst: Duration,
+    /// How long a channel is kept after its last viewer. Bound: 0 to 10 min.
+    pub linger: Duration,
+    /// For the first media. Bound: 500 ms to 5 min.
+    pub start_timeout: Duration,
+    /// Silence after which an upstream has stalled. Bound: 500 ms to 5 min.
+    pub idle_timeout: Duration,
+    /// What happens to a viewer that falls out of the ring.
+    pub slow: SlowPolicy,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            chunk_bytes_max: 32_712,
+            chunk_age: Duration::from_millis(40),
+            ring: Duration::from_secs(10),
+            ring_bytes_max: 32 * 1_024 * 1_024,
+            burst: Duration::from_secs(2),
+            linger: Duration::from_secs(5),
+            start_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(10),
+            slow: SlowPolicy::Skip,
+        }
+    }
+}
+
+/// What happens to a viewer that falls out of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// Its cursor jumps ahead.
+    Skip,
+    /// Its connection is closed.
+    Drop,
+}
+
+/// `[engine]`: the AceStream engine.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where it answers. Shape: http or https, a host, no path.
+    pub url: Url,
+    /// Whether `/ace/getstream` opens content that no channel names.
+    pub dynamic: bool,
+    /// Dynamic channels at once; the next gets 503. Bound: 0 to 10,000.
+    pub dynamic_max: usize,
+}
+
+impl Default for Engine {
+    #[expect(
+        clippy::expect_used,
+        reason = "a constant, parsed by every test that makes a default"
+    )]
+    fn default() -> Self {
+        Self {
+            url: Url::parse("http://127.0.0.1:6878").expect("the default engine's URL is valid"),
+            dynamic: true,
+            dynamic_max: 50,
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("url", &HiddenUrl(&self.url))
+            .field("dynamic", &self.dynamic)
+            .field("dynamic_max", &self.dynamic_max)
+            .finish()
+    }
+}
+
+/// One `[[channel]]`.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// The number that URLs carry. Bound: from 1.
+    pub id: u32,
+    /// What viewers call it. Shape: one line of 1 to 200 characters.
+    pub name: String,
+    /// `[stream]` with what the channel sets itself.
+    pub stream: Stream,
+    /// Where its bytes come from, in order of preference. Bound: 1 to 32.
+    pub upstreams: Vec<Upstream>,
+}
+
+impl Channel {
+    /// The channel that exists only while there is no configuration file.
+    fn demo(stream: &Stream) -> Self {
+        Self {
+            id: 123,
+            name: "Demo".into(),
+            stream: stream.clone(),
+            upstreams: vec![Upstream::Demo {
+                bits_per_second: entries::DEMO_BITS_PER_SECOND,
+            }],
+        }
+    }
+}
+
+/// Where a channel's bytes come from.
+#[derive(Clone)]
+pub enum Upstream {
+    /// An AceStream engine.
+    Ace {
+        /// What to play.
+        content: Content,
+        /// `User-Agent` of the requests. Shape: one line.
+        user_agent: Option<String>,
+    },
+    /// The built-in test pattern.
+    Demo {
+        /// Its constant rate. Bound: 1 Mbit/s to 1 Gbit/s.
+        bits_per_second: u64,
+    },
+    /// An HTTP server.
+    Http {
+        /// What to fetch. Shape: http or https, a host. It may carry a password: log it as [`HiddenUrl`].
+        url: Url,
+        /// `User-Agent` of the requests. Shape: one line.
+        user_agent: Option<String>,
+        /// Headers of the requests. Shape: valid names, each once, none that the request sets itself; values of one line.
+        headers: Vec<(String, String)>,
+    },
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ace { content, .. } => write!(f, "Ace({content})"),
+            Self::Demo { bits_per_second } => write!(f, "Demo({bits_per_second} bit/s)"),
+            Self::Http { url, headers, .. } => {
+                let names: Vec<_> = headers.iter().map(|(name, _)| name).collect();
+                write!(f, "Http({} {names:?})", HiddenUrl(url))
+            }
+        }
+    }
+}
+
+/// One `[[account]]`.
+#[derive(Debug)]
+pub struct Account {
+    /// Its name. Shape: 1 to 64 of `A-Za-z0-9._@-`, no path of ours.
+    pub user: String,
+    /// Its password. Shape: 1 to 128 printable ASCII characters without space, `/`, `?`, `#`, `%`.
+    pub password: Secret,
+}
+
+/// Every key there is, by section. Channels have the keys of `stream` too.
+pub const KEYS: &[(&str, &[&str])] = &[
+    (
+        "server",
+        &[
+            "listen",
+            "shards",
+            "pin",
+            "viewers_max",
+            "open",
+            "head_timeout_ms",
+            "write_stall_ms",
+            "drain_ms",
+        ],
+    ),
+    ("admin", &["listen", "token_file"]),
+    (
+        "stream",
+        &[
+            "chunk_bytes_max",
+            "chunk_age_ms",
+            "ring_ms",
+            "ring_bytes_max",
+            "burst_ms",
+            "linger_ms",
+            "start_timeout_ms",
+            "idle_timeout_ms",
+            "slow",
+        ],
+    ),
+    ("engine", &["url", "dynamic", "dynamic_max"]),
+    ("channel", &["id", "name", "upstream"]),
+    (
+        "channel.upstream",
+        &[
+            "demo",
+            "bitrate_bps",
+            "url",
+            "content_id",
+            "infohash",
+            "user_agent",
+            "headers",
+        ],
+    ),
+    ("account", &["user", "password", "password_file"]),
+];
+
+/// The commented file that `corecast config default` prints.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! The sections that stand once: `[server]`, `[admin]`, `[stream]`, `[engine]`.
+//!
+//! Channels and accounts belong in `entries.rs`. The rule: each bound stands here and in `example.toml`, and nowhere else.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use url::Url;
+
+use super::error::{Fault, Origin};
+use super::read::{Reader, shown, whole_in, wrong_type};
+use super::secret_file::read_secret;
+use super::tree::{Node, Value};
+use super::{Admin, Engine, Server, Shards, SlowPolicy, Stream};
+use crate::account::secret::{PASSWORD_BYTES_MAX, Secret};
+
+/// Reads `[server]`. The addresses come with the place where each was given.
+pub(super) fn server(mut reader: Reader<'_>) -> (Server, Vec<Origin>) {
+    let default = Server::default();
+    let (listen, places) = listen(&mut reader).unwrap_or_default();
+    let (listen, places) = match listen.is_empty() {
+        true => (default.listen, vec![Origin::Default]),
+        false => (listen, places),
+    };
+    let server = Server {
+        listen,
+        shards: shards(&mut reader),
+        pin: reader.boolean("pin", default.pin),
+        viewers_max: reader.size("viewers_max", 1..=1_000_000, default.viewers_max),
+        open: reader.boolean("open", default.open),
+        head_timeout: reader.millis("head_timeout_ms", 100..=60_000, default.head_timeout),
+        write_stall: reader.millis("write_stall_ms", 500..=600_000, default.write_stall),
+        drain: reader.millis("drain_ms", 0..=600_000, default.drain),
+    };
+    reader.finish();
+    (server, places)
+}
+
+/// Reads `[admin]`; `taken` are the addresses of the stream listeners.
+pub(super) fn admin(mut reader: Reader<'_>, taken: &[SocketAddr], folder: &Path) -> Admin {
+    let mut admin = Admin::default();
+    if let Some((listen, origin)) = reader.parsed("listen", |text| address(&text)) {
+        admin.listen = listen;
+        if let Some(other) = taken.iter().find(|other| overlaps(listen, **other)) {
+            let fault = Fault::AddressTwice {
+                address: listen.to_string(),
+                first: format!("server.listen {other}"),
+            };
+            reader.fault("listen", origin, fault);
+        }
+    }
+    let token_file = reader
+        .text("token_file")
+        .filter(|(name, _)| !name.is_empty());
+    let is_token_given = token_file.is_some();
+    if let Some((name, origin)) = token_file {
+        match token(&name, folder) {
+            Ok(token) => admin.token = Some(token),
+            Err(fault) => reader.fault("token_file", origin, fault),
+        }
+    }
+    if !admin.listen.ip().is_loopback() && !is_token_given {
+        let address = admin.listen.to_string();
+        let origin = reader.origin_of(&["listen"]);
+        reader.fault("listen", origin, Fault::AdminWithoutToken { address });
+    }
+    reader.finish();
+    admin
+}
+
+/// Reads the keys of `[stream]`, which a `[[channel]]` has too; what is not set is as in `base`.
+pub(super) fn stream(reader: &mut Reader<'_>, base: &Stream) -> Stream {
+    let stream = Stream {
+        chunk_bytes_max: chunk_bytes_max(reader, base.chunk_bytes_max),
+        chunk_age: reader.millis("chunk_age_ms", 1..=1_000, base.chunk_age),
+        ring: reader.millis("ring_ms", 1_000..=600_000, base.ring),
+        ring_bytes_max: reader.size("ring_bytes_max", MIB..=1_024 * MIB, base.ring_bytes_max),
+        burst: reader.millis("burst_ms", 0..=600_000, base.burst),
+        linger: reader.millis("linger_ms", 0..=600_000, base.linger),
+        start_timeout: reader.millis("start_timeout_ms", 500..=300_000, base.start_timeout),
+        idle_timeout: reader.millis("idle_timeout_ms", 500..=300_000, base.idle_timeout),
+        slow: slow(reader, base.slow),
+    };
+    let is_of_base = (stream.burst, stream.ring) == (base.burst, base.ring);
+    if stream.burst > stream.ring && !is_of_base {
+        let fault = Fault::BurstPastRing {
+            burst_ms: stream.burst.as_millis(),
+            ring_ms: stream.ring.as_millis(),
+        };
+        let origin = reader.origin_of(&["burst_ms", "ring_ms"]);
+        reader.fault("burst_ms", origin, fault);
+    }
+    stream
+}
+
+/// Reads `[engine]`.
+pub(super) fn engine(mut reader: Reader<'_>) -> Engine {
+    let default = Engine::default();
+    let url = reader.parsed("url", |text| {
+        let url = fetchable(&text)?;
+        let is_bare = url.path() == "/" && url.query().is_none();
+        is_bare.then_some(url).ok_or(Fault::NotFetchable {
+            reason: "an engine has no path",
+        })
+    });
+    let engine = Engine {
+        url: url.map_or(default.url, |(url, _)| url),
+        dynamic: reader.boolean("dynamic", default.dynamic),
+        dynamic_max: reader.size("dynamic_max", 0..=10_000, default.dynamic_max),
+    };
+    reader.finish();
+    engine
+}
+
+/// A URL that an upstream or an engine may have.
+///
+/// # Errors
+/// [`Fault::NotFetchable`], which never shows the URL.
+pub(super) fn fetchable(text: &str) -> Result<Url, Fault> {
+    let refuse = |reason| Err(Fault::NotFetchable { reason });
+    if text.len() > URL_BYTES_MAX {
+        return refuse("longer than 4096 bytes");
+    }
+    // The parser would drop these silently, and what is left would be another URL than the one written.
+    if text.contains(|letter: char| letter.is_control() || letter == ' ') {
+        return refuse("has a space or a control character");
+    }
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(url::ParseError::RelativeUrlWithoutBase) => {
+            return refuse("no http:// before the host");
+        }
+        Err(url::ParseError::InvalidPort) => return refuse("the port is no number up to 65535"),
+        Err(_) => return refuse("it cannot be parsed"),
+    };
+    match (url.scheme(), url.host_str(), url.port()) {
+        ("http" | "https", Some(host), port) if !host.is_empty() && port != Some(0) => Ok(url),
+        ("http" | "https", _, Some(0)) => refuse("port 0"),
+        ("http" | "https", ..) => refuse("no host"),
+        _ => refuse("another scheme"),
+    }
+}
+
+/// An address to listen on.
+///
+/// # Errors
+/// [`Fault::NotAnAddress`]: names are not looked up, but for `localhost`.
+pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
+    let literal = match text.strip_prefix("localhost:") {
+        Some(port) => port
+            .parse()
+            .ok()
+            .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
+        None => text.parse().ok(),
+    };
+    literal.ok_or_else(|| Fault::NotAnAddress { value: shown(text) })
+}
+
+/// Whether two listeners would want the same port.
+fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
+    let (here, there) = (one.ip(), other.ip());
+    let is_same_place = here == there
+        || (here.is_ipv4() == there.is_ipv4() && (here.is_unspecified() || there.is_unspecified()));
+    one.port() == other.port() && one.port() != 0 && is_same_place
+}
+
+fn listen(reader: &mut Reader<'_>) -> Option<(Vec<SocketAddr>, Vec<Origin>)> {
+    let items = reader.list("listen")?;
+    if items.is_empty() || items.len() > LISTEN_MAX {
+        let fault = Fault::Length {
+            seen: items.len(),
+            unit: "addresses",
+            least: 1,
+            most: LISTEN_MAX,
+        };
+        let origin = reader.origin_of(&["listen"]);
+        reader.fault("listen", origin, fault);
+        return None;
+    }
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut places = Vec::new();
+    for Node { origin, value } in items {
+        let read = match value {
+            Value::Text(text) => address(&text),
+            other => Err(wrong_type(&other, "a text")),
+        };
+        let fault = match read {
+            Ok(address) => match addresses.iter().position(|first| overlaps(*first, address)) {
+                None => {
+                    addresses.push(address);
+                    places.push(origin);
+                    continue;
+                }
+                Some(first) => Fault::AddressTwice {
+                    address: address.to_string(),
+                    first: format!("{} at {}", addresses[first], places[first]),
+                },
+            },
+            Err(fault) => fault,
+        };
+        reader.fault("listen", origin, fault);
+    }
+    Some((addresses, places))
+}
+
+fn shards(reader: &mut Reader<'_>) -> Shards {
+    let Some(node) = reader.take("shards") else {
+        return Shards::Auto;
+    };
+    let read = match node.value {
+        Value::Bare(text) | Value::Text(text) if text == "auto" => return Shards::Auto,
+        Value::Text(text) => Err(Fault::NotAWord {
+            value: shown(&text),
+            allowed: "\"auto\" or a number is allowed",
+        }),
+        number => whole_in(number, &(1..=SHARDS_MAX)),
+    };
+    let count = read.map(|count| usize::try_from(count).ok().and_then(NonZeroUsize::new));
+    match count {
+        Ok(count) => count.map_or(Shards::Auto, Shards::Count),
+        Err(fault) => {
+            reader.fault("shards", node.origin, fault);
+            Shards::Auto
+        }
+    }
+}
+
+fn token(name: &str, folder: &Path) -> Result<Secret, Fault> {
+    let token = read_secret(name, folder)?;
+    if !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) {
+        return Err(Fault::Length {
+            seen: token.len(),
+            unit: "characters in the file",
+            least: TOKEN_CHARS_MIN,
+            most: TOKEN_CHARS_MAX,
+        });
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Fault::Character {
+            allowed: "printable ASCII without spaces is allowed in the file",
+        });
+    }
+    Ok(Secret::new(token))
+}
+
+fn chunk_bytes_max(reader: &mut Reader<'_>, base: usize) -> usize {
+    let bytes = reader.size("chunk_bytes_max", 188..=32_712, base);
+    if bytes.is_multiple_of(188) {
+        return bytes;
+    }
+    let origin = reader.origin_of(&["chunk_bytes_max"]);
+    reader.fault("chunk_bytes_max", origin, Fault::NotWholePackets { bytes });
+    base
+}
+
+fn slow(reader: &mut Reader<'_>, base: SlowPolicy) -> SlowPolicy {
+    let policy = reader.parsed("slow", |text| match text.as_str() {
+        "skip" => Ok(SlowPolicy::Skip),
+        "drop" => Ok(SlowPolicy::Drop),
+        _ => Err(Fault::NotAWord {
+            value: shown(&text),
+            allowed: "\"skip\" or \"drop\" is allowed",
+        }),
+    });
+    policy.map_or(base, |(policy, _)| policy)
+}
+
+/// Most addresses to listen on.
+const LISTEN_MAX: usize = 16;
+
+/// Most shards.
+const SHARDS_MAX: u64 = 256;
+
+/// The shortest token that is not worth guessing at.
+const TOKEN_CHARS_MIN: usize = 16;
+
+/// The longest token that can match.
+const TOKEN_CHARS_MAX: usize = PASSWORD_BYTES_MAX;
+
+/// The longest URL of an upstream.
+const URL_BYTES_MAX: usize = 4_096;
+
+const MIB: u64 = 1_024 * 1_024;

@@ -1,0 +1,73 @@
+//! Reads arguments and configuration, runs the shards, and maps the outcome to an exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use corecast::cli::{self, Cli, Exit};
+use corecast::config::Config;
+use corecast::shard::placement::Placement;
+use corecast::shard::start::{self, ServeError};
+use corecast::upstream::error::Chain;
+use corecast::{log as own_log, preflight};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit.into(),
+    };
+    let exit = cli::run_subcommand(&cli).unwrap_or_else(|| run(&cli));
+    exit.into()
+}
+
+/// Serves until asked to stop.
+fn run(cli: &Cli) -> Exit {
+    let config = match cli.load() {
+        Ok((config, _)) => config,
+        Err(errors) => {
+            cli::complain(&errors.to_string());
+            return Exit::Config;
+        }
+    };
+    if let Err(error) = own_log::install(&cli.log_options()) {
+        cli::complain(&chain(&error));
+        return Exit::Environment;
+    }
+    let exit = serve(config);
+    own_log::flush();
+    exit
+}
+
+fn serve(config: Config) -> Exit {
+    let cpus = preflight::usable_cpus();
+    let mut placement = Placement::new(&cpus, config.server.shards, config.server.pin);
+    let granted = match preflight::check_start(&config, placement.cpus.len()) {
+        Ok(granted) => granted,
+        Err(refused) => {
+            for line in refused.to_string().lines() {
+                log::error!("{line}");
+            }
+            return Exit::Environment;
+        }
+    };
+    for warning in &granted.warnings {
+        log::warn!("{warning}");
+    }
+    if !granted.pin {
+        placement = Placement::new(&cpus, config.server.shards, false);
+    }
+    match start::serve(Arc::new(config), &placement, granted.connections) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            log::error!("{}", chain(&error));
+            match error {
+                ServeError::ShardEnded { .. } => Exit::Internal,
+                ServeError::Executor { .. } | ServeError::Listen(_) | ServeError::Signals(_) => Exit::Environment,
+            }
+        }
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    Chain(error).to_string()
+}

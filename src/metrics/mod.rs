@@ -1,0 +1,436 @@
+//! Plain per-shard counters, merged when somebody asks.
+//!
+//! A shard counts in `Cell`s that no other shard touches; a scrape turns them into [`Sample`]s, which `text` merges and
+//! writes. Every counter has its name and help text in `families`. Labels are closed sets (channel, shard, reason,
+//! result); nothing is ever counted per viewer, address or URL.
+
+pub mod families;
+pub mod histogram;
+pub mod text;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::channel::id::ChannelId;
+use crate::metrics::families::Family;
+use crate::metrics::histogram::{Histogram, Observed};
+
+/// A count on one shard.
+#[derive(Debug, Default)]
+pub struct Counter(Cell<u64>);
+
+impl Counter {
+    /// Adds to the count.
+    pub fn add(&self, amount: u64) {
+        self.0.set(self.0.get().wrapping_add(amount));
+    }
+
+    /// Replaces the count; for values that go up and down.
+    pub fn set(&self, value: u64) {
+        self.0.set(value);
+    }
+
+    /// The count.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+/// One count per member of a closed set of reasons.
+#[derive(Debug)]
+pub struct PerReason<const N: usize>([Counter; N]);
+
+impl<const N: usize> Default for PerReason<N> {
+    fn default() -> Self {
+        Self([const { Counter(Cell::new(0)) }; N])
+    }
+}
+
+impl<const N: usize> PerReason<N> {
+    fn add<R: Reason>(&self, reason: R) {
+        if let Some(counter) = self.0.get(reason.index()) {
+            counter.add(1);
+        }
+    }
+
+    fn values<R: Reason>(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        R::ALL.iter().map(|reason| {
+            let count = self.0.get(reason.index()).map_or(0, Counter::value);
+            (reason.label(), count)
+        })
+    }
+}
+
+/// A closed set of label values.
+pub trait Reason: Copy + Sized + 'static {
+    /// Every member, in declaration order.
+    const ALL: &'static [Self];
+
+    /// The value as it stands in the label.
+    fn label(self) -> &'static str;
+
+    /// Place in [`Reason::ALL`].
+    fn index(self) -> usize;
+}
+
+/// Declares a closed set of label values: each member, its label, what it means.
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident { $($(#[$member_doc:meta])* $member:ident = $label:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[$member_doc])* $member,)* }
+
+        impl Reason for $name {
+            const ALL: &'static [Self] = &[$(Self::$member,)*];
+
+            fn label(self) -> &'static str {
+                match self { $(Self::$member => $label,)* }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.label())
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Why a viewer's session ended.
+    ViewerEnd {
+        /// The viewer closed its connection.
+        ClientClosed = "client_closed",
+        /// corecast drains: its deadline came.
+        Drain = "drain",
+        /// A fault of ours ended the viewer's task.
+        Fault = "fault",
+        /// The viewer sent more than a player has to say.
+        Flood = "flood",
+        /// The peer vanished or reset the connection.
+        PeerLost = "peer_lost",
+        /// The viewer took no byte for `write_stall_ms`.
+        Stalled = "stalled",
+        /// The viewer left the ring and the channel is set to drop such viewers.
+        TooSlow = "too_slow",
+        /// The channel's upstreams are gone.
+        UpstreamLost = "upstream_lost",
+    }
+}
+
+reasons! {
+    /// Why a request was not given a stream.
+    Reject {
+        /// Wrong user or password.
+        BadCredentials = "bad_credentials",
+        /// The request is malformed or over a limit.
+        BadRequest = "bad_request",
+        /// As many channels are open as are allowed.
+        Busy = "busy",
+        /// corecast drains.
+        Draining = "draining",
+        /// As many viewers or connections are open as are allowed.
+        Full = "full",
+        /// The method does not fit the path.
+        Method = "method",
+        /// No media came in time.
+        NoMedia = "no_media",
+        /// No such path or channel.
+        NotFound = "not_found",
+        /// Too many bad logins from that address.
+        Throttled = "throttled",
+        /// The request's head did not come in time.
+        TooSlow = "too_slow",
+        /// The channel's upstreams refused.
+        UpstreamRefused = "upstream_refused",
+    }
+}
+
+reasons! {
+    /// How a try to reach an upstream ended.
+    Connect {
+        /// It could not be reached, or broke off before media came.
+        Failed = "failed",
+        /// Media came.
+        Ok = "ok",
+        /// It answered, and the answer was no.
+        Refused = "refused",
+        /// It did not answer in time.
+        Timeout = "timeout",
+    }
+}
+
+/// The value of the `channel` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Label {
+    /// A configured channel, by number.
+    Channel(u32),
+    /// All dynamic channels together.
+    Dynamic,
+}
+
+impl From<ChannelId> for Label {
+    fn from(id: ChannelId) -> Self {
+        match id {
+            ChannelId::Configured(number) => Self::Channel(number),
+            ChannelId::Dynamic(_) => Self::Dynamic,
+        }
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(number) => write!(f, "{number}"),
+            Self::Dynamic => f.write_str("dynamic"),
+        }
+    }
+}
+
+/// What one shard counts for one channel.
+#[derive(Debug, Default)]
+pub struct ChannelCounters {
+    /// Chunks published (home shard).
+    pub chunks: Counter,
+    /// Continuity jumps in what the upstream sent (home shard).
+    pub continuity_errors: Counter,
+    /// Chunks that this shard should have got and that had left the ring.
+    pub feed_lost_chunks: Counter,
+    /// Time from a chunk's completion to its last byte being handed to the kernel.
+    pub fanout_delay: Histogram,
+    /// Time from a request's arrival to the first media byte being handed to the kernel.
+    pub first_byte: Histogram,
+    /// Media time between what a viewer is about to be sent and the newest chunk.
+    pub lag: Histogram,
+    /// Times that packet boundaries were lost (home shard).
+    pub resyncs: Counter,
+    /// Bytes the ring holds now.
+    pub ring_bytes: Counter,
+    /// Bytes handed to the kernel for viewers.
+    pub sent_bytes: Counter,
+    /// Viewer sessions begun.
+    pub sessions: Counter,
+    /// Bytes that viewers were not sent because they skipped.
+    pub skipped_bytes: Counter,
+    /// Skips of viewers.
+    pub skips: Counter,
+    /// Bit rate of the media now (home shard).
+    pub bits_per_second: Counter,
+    /// Bytes that the upstream sent (home shard).
+    pub upstream_received_bytes: Counter,
+    /// Times that the upstream fell silent (home shard).
+    pub upstream_stalls: Counter,
+    /// Changes from one upstream, or one of its fetches, to another (home shard).
+    pub upstream_switches: Counter,
+    /// Channels under this label whose upstream delivers now (home shard).
+    pub upstreams_up: Counter,
+    /// Viewers now.
+    pub viewers: Counter,
+    connects: PerReason<{ Connect::ALL.len() }>,
+    ends: PerReason<{ ViewerEnd::ALL.len() }>,
+}
+
+impl ChannelCounters {
+    /// Counts the end of a viewer's session.
+    pub fn viewer_ended(&self, reason: ViewerEnd) {
+        self.ends.add(reason);
+    }
+
+    /// Counts a try to reach an upstream.
+    pub fn upstream_tried(&self, result: Connect) {
+        self.connects.add(result);
+    }
+
+    fn sample(&self, channel: Label, shard: usize, into: &mut Vec<Sample>) {
+        let labels = Labels {
+            channel: Some(channel),
+            shard: Some(shard),
+            cause: None,
+        };
+        let merged = Labels {
+            shard: None,
+            ..labels
+        };
+        let counters = [
+            (&families::VIEWERS, labels, &self.viewers),
+            (&families::VIEWER_SESSIONS, labels, &self.sessions),
+            (&families::VIEWER_SENT_BYTES, labels, &self.sent_bytes),
+            (&families::VIEWER_SKIPS, merged, &self.skips),
+            (&families::VIEWER_SKIPPED_BYTES, merged, &self.skipped_bytes),
+            (&families::UPSTREAM_UP, merged, &self.upstreams_up),
+            (
+                &families::UPSTREAM_RECEIVED_BYTES,
+                merged,
+                &self.upstream_received_bytes,
+            ),
+            (&families::UPSTREAM_STALLS, merged, &self.upstream_stalls),
+            (
+                &families::UPSTREAM_SWITCHES,
+                merged,
+                &self.upstream_switches,
+            ),
+            (
+                &families::TS_CONTINUITY_ERRORS,
+                merged,
+                &self.continuity_errors,
+            ),
+            (&families::TS_RESYNCS, merged, &self.resyncs),
+            (&families::TS_BITRATE, merged, &self.bits_per_second),
+            (&families::CHUNKS, merged, &self.chunks),
+            (&families::RING_BYTES, labels, &self.ring_bytes),
+            (&families::FEED_LOST_CHUNKS, labels, &self.feed_lost_chunks),
+        ];
+        for (family, labels, counter) in counters {
+            into.push(Sample::count(family, labels, counter.value()));
+        }
+        for (cause, count) in self.ends.values::<ViewerEnd>() {
+            into.push(Sample::count(
+                &families::VIEWER_ENDS,
+                merged.with(cause),
+                count,
+            ));
+        }
+        for (cause, count) in self.connects.values::<Connect>() {
+            into.push(Sample::count(
+                &families::UPSTREAM_CONNECTS,
+                merged.with(cause),
+                count,
+            ));
+        }
+        let histograms = [
+            (&families::VIEWER_LAG, &self.lag),
+            (&families::VIEWER_FIRST_BYTE, &self.first_byte),
+            (&families::FANOUT_DELAY, &self.fanout_delay),
+        ];
+        for (family, histogram) in histograms {
+            into.push(Sample {
+                family,
+                labels: merged,
+                value: Value::Histogram(histogram.observed()),
+            });
+        }
+    }
+}
+
+/// What one shard counts.
+#[derive(Debug, Default)]
+pub struct ShardCounters {
+    /// Errors of accept.
+    pub accept_errors: Counter,
+    /// Playback sessions open on the engine (home shard of the engine).
+    pub engine_sessions: Counter,
+    /// Calls that handed viewers bytes.
+    pub send_calls: Counter,
+    rejects: PerReason<{ Reject::ALL.len() }>,
+    channels: RefCell<BTreeMap<Label, Rc<ChannelCounters>>>,
+}
+
+impl ShardCounters {
+    /// The counters of one channel; made at first use, kept for good (labels are configured channels and one more).
+    pub fn channel(&self, label: Label) -> Rc<ChannelCounters> {
+        Rc::clone(self.channels.borrow_mut().entry(label).or_default())
+    }
+
+    /// Counts a request that was not given a stream.
+    pub fn rejected(&self, reason: Reject) {
+        self.rejects.add(reason);
+    }
+
+    /// All that this shard has counted; `busy_us` is the CPU time its thread has used.
+    #[must_use]
+    pub fn samples(&self, shard: usize, busy_us: u64) -> Vec<Sample> {
+        let labels = Labels {
+            shard: Some(shard),
+            ..Labels::default()
+        };
+        let mut samples = vec![
+            Sample::count(&families::ACCEPT_ERRORS, labels, self.accept_errors.value()),
+            Sample::count(&families::SEND_CALLS, labels, self.send_calls.value()),
+            Sample::seconds(&families::SHARD_BUSY, labels, busy_us),
+            Sample::count(
+                &families::ENGINE_SESSIONS,
+                Labels::default(),
+                self.engine_sessions.value(),
+            ),
+        ];
+        for (cause, count) in self.rejects.values::<Reject>() {
+            let labels = Labels::default().with(cause);
+            samples.push(Sample::count(&families::VIEWER_REJECTS, labels, count));
+        }
+        for (label, counters) in self.channels.borrow().iter() {
+            counters.sample(*label, shard, &mut samples);
+        }
+        samples
+    }
+}
+
+/// One value of one family, as a shard reports it.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What it is a value of.
+    pub family: &'static Family,
+    /// Its labels; samples of one family with equal labels are added up.
+    pub labels: Labels,
+    /// The value.
+    pub value: Value,
+}
+
+impl Sample {
+    /// A plain count.
+    #[must_use]
+    pub fn count(family: &'static Family, labels: Labels, count: u64) -> Self {
+        Self {
+            family,
+            labels,
+            value: Value::Count(count),
+        }
+    }
+
+    /// A time, given in microseconds and shown in seconds.
+    #[must_use]
+    pub fn seconds(family: &'static Family, labels: Labels, micros: u64) -> Self {
+        Self {
+            family,
+            labels,
+            value: Value::Micros(micros),
+        }
+    }
+}
+
+/// The labels of one sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Labels {
+    /// Label `channel`.
+    pub channel: Option<Label>,
+    /// Label `shard`.
+    pub shard: Option<usize>,
+    /// The value of the family's own label (`reason` or `result`).
+    pub cause: Option<&'static str>,
+}
+
+impl Labels {
+    fn with(self, cause: &'static str) -> Self {
+        Self {
+            cause: Some(cause),
+            ..self
+        }
+    }
+}
+
+/// A value that can be added to another of its kind.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A count.
+    Count(u64),
+    /// A histogram of times.
+    Histogram(Observed),
+    /// A time in microseconds, shown in seconds.
+    Micros(u64),
+}

@@ -1,0 +1,54 @@
+//! Adopting descriptors: listeners, accepted sockets, the signal pipe.
+//!
+//! One of the two modules with `unsafe`: glommio's types can only be made from raw descriptors, and offer theirs only
+//! raw. Every function here takes or lends an owned descriptor, so that nothing is closed twice or too early.
+
+#![expect(
+    unsafe_code,
+    reason = "glommio adopts and lends descriptors only as raw numbers"
+)]
+
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+
+use glommio::net::{TcpListener, TcpStream, UnixStream};
+
+/// Gives one end of a local socket pair to this shard.
+#[must_use]
+pub fn pair_end(socket: OwnedFd) -> UnixStream {
+    // SAFETY: the descriptor is open and ours alone; the stream becomes its only owner.
+    unsafe { UnixStream::from_raw_fd(socket.into_raw_fd()) }
+}
+
+/// Lends a stream's descriptor for setting options.
+#[must_use]
+pub fn of_stream(stream: &TcpStream) -> BorrowedFd<'_> {
+    // SAFETY: the stream owns the descriptor and outlives the loan.
+    unsafe { BorrowedFd::borrow_raw(stream.as_raw_fd()) }
+}
+
+/// Lends a listener's descriptor for accepting by hand.
+#[must_use]
+pub fn of_listener(listener: &Listener) -> BorrowedFd<'_> {
+    // SAFETY: the listener owns the descriptor and outlives the loan.
+    unsafe { BorrowedFd::borrow_raw(listener.raw) }
+}
+
+/// A listener of this shard whose descriptor can still be lent.
+///
+/// glommio's listener keeps its descriptor to itself, so its number is remembered here.
+pub struct Listener {
+    /// The listener.
+    pub glommio: TcpListener,
+    raw: RawFd,
+}
+
+impl Listener {
+    /// Gives a listening socket to this shard.
+    #[must_use]
+    pub fn new(socket: OwnedFd) -> Self {
+        let raw = socket.into_raw_fd();
+        // SAFETY: the descriptor is open and ours alone; the listener becomes its only owner.
+        let glommio = unsafe { TcpListener::from_raw_fd(raw) };
+        Self { glommio, raw }
+    }
+}

@@ -1,0 +1,443 @@
+//! One pinned executor: what it owns and the tasks it runs, in start order.
+//!
+//! A shard owns its listeners, viewers, rings and counters, and shares nothing with another but messages on the feed.
+//! This file holds what its tasks have in common and where a message goes; what each task does is in its own file.
+
+pub mod drain;
+pub mod fd;
+pub mod feed;
+pub mod permits;
+pub mod placement;
+pub mod start;
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, SystemTime};
+
+use futures_lite::FutureExt;
+use glommio::Task;
+use glommio::sync::Gate;
+
+use crate::account::{Accounts, Throttle};
+use crate::admin::scrape::Scrapes;
+use crate::channel::home::Home;
+use crate::channel::id::ChannelId;
+use crate::channel::relay::Relay;
+use crate::channel::table::{Seat, Table};
+use crate::channel::{End, NotStarted};
+use crate::clock::{Clock, Epoch};
+use crate::config::{Config, Stream, Upstream};
+use crate::metrics::ShardCounters;
+use crate::shard::drain::Drain;
+use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
+use crate::shard::permits::Permits;
+use crate::upstream::connect::Connector;
+use crate::{admin, http, upstream};
+
+/// What all shards of the process have in common.
+#[derive(Debug)]
+pub struct Process {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Permits for connections, viewers or not.
+    pub connections: Arc<Permits>,
+    /// Permits for viewers.
+    pub viewers: Arc<Permits>,
+    /// Shards that still have something to finish before the process may end.
+    pub unfinished_shards: AtomicUsize,
+    /// The time line.
+    pub epoch: Epoch,
+    /// When the process started.
+    pub started: SystemTime,
+}
+
+/// What a shard is given to start with.
+pub struct Setup {
+    /// Its number, from 0.
+    pub index: usize,
+    /// What it has in common with the others.
+    pub process: Arc<Process>,
+    /// Its ends of the feeds.
+    pub ends: Ends,
+    /// Its listening sockets for viewers.
+    pub listeners: Vec<OwnedFd>,
+    /// The operator's listening socket; shard 0 has it.
+    pub admin: Option<OwnedFd>,
+    /// Carries one byte for each request to stop.
+    pub signals: OwnedFd,
+}
+
+/// One shard, as its own tasks see it.
+pub struct Shard {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many shards there are.
+    pub shards: usize,
+    /// What it has in common with the others.
+    pub process: Arc<Process>,
+    /// Its clock.
+    pub clock: Clock,
+    /// What it counts.
+    pub counters: ShardCounters,
+    /// Its feeds to other shards.
+    pub feeds: Feeds,
+    /// Its channels.
+    pub table: Rc<Table>,
+    /// Who may watch.
+    pub accounts: Accounts,
+    /// Addresses that gave wrong passwords.
+    pub throttle: RefCell<Throttle>,
+    /// Whether it drains.
+    pub drain: Drain,
+    /// Answers of other shards to a scrape.
+    pub scrapes: Scrapes,
+    /// How upstreams are reached.
+    pub connector: Connector,
+    /// Its viewers now.
+    pub viewers: Cell<usize>,
+    tasks: Gate,
+}
+
+/// Runs a shard until it has drained; `ready` is called once it listens.
+pub async fn run(setup: Setup, ready: impl FnOnce()) {
+    let shards = setup.ends.shards();
+    let (feeds, inlets) = setup.ends.connect().await;
+    let config = &setup.process.config;
+    let accounts = config
+        .accounts
+        .iter()
+        .map(|account| (account.user.clone(), account.password.clone()));
+    let shard = Rc::new(Shard {
+        index: setup.index,
+        shards,
+        clock: Clock::new(setup.process.epoch),
+        counters: ShardCounters::default(),
+        feeds,
+        table: Rc::new(Table::default()),
+        accounts: Accounts::new(accounts),
+        throttle: RefCell::new(Throttle::new()),
+        drain: Drain::default(),
+        scrapes: Scrapes::default(),
+        connector: Connector::new(),
+        viewers: Cell::new(0),
+        tasks: Gate::new(),
+        process: Arc::clone(&setup.process),
+    });
+    for channel in &config.channels {
+        shard
+            .counters
+            .channel(ChannelId::Configured(channel.id).into());
+    }
+    let mut tasks: Vec<Task<()>> = vec![
+        glommio::spawn_local(shard.clock.clone().drive()),
+        glommio::spawn_local(retry_feeds(Rc::clone(&shard))),
+        glommio::spawn_local(end_lingers(Rc::clone(&shard))),
+    ];
+    for inlet in inlets {
+        let shard = Rc::clone(&shard);
+        tasks.push(glommio::spawn_local(inlet.drain_into(
+            move |from, message| {
+                shard.receive(from, message);
+            },
+        )));
+    }
+    for listener in setup.listeners {
+        tasks.push(glommio::spawn_local(http::accept::run(
+            Rc::clone(&shard),
+            listener,
+            http::live::answer,
+        )));
+    }
+    if let Some(listener) = setup.admin {
+        tasks.push(glommio::spawn_local(http::accept::run(
+            Rc::clone(&shard),
+            listener,
+            admin::answer,
+        )));
+    }
+    ready();
+    drain::run(&shard, setup.signals).await;
+    shard.clock.limit(TASKS_END, shard.tasks.close()).await;
+}
+
+impl Shard {
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.process.config
+    }
+
+    /// Runs a task whose fault must not touch anybody else: a panic in it is logged and ends only the task.
+    ///
+    /// Ownership: the shard awaits all such tasks before it ends. While it is ending, none is started.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        let contained = async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                log::error!("a fault of ours ended a task task={name}");
+            }
+        };
+        if let Ok(task) = self.tasks.spawn(contained) {
+            task.detach();
+        }
+    }
+
+    /// Takes a seat at a channel, subscribing at its home shard if nobody here follows it yet.
+    ///
+    /// The channel must be one that [`Shard::offer`] knows.
+    #[must_use]
+    pub fn sit(self: &Rc<Self>, offer: &Offer) -> Seat {
+        let clock = self.clock.clone();
+        let counters = self.counters.channel(offer.id.into());
+        let (seat, is_new) = self.table.sit(
+            offer.id,
+            move || clock.now_us(),
+            |epoch| Relay::new(offer.id, epoch, offer.limits.clone(), counters),
+        );
+        if is_new {
+            let message = Message::Subscribe {
+                channel: offer.id,
+                epoch: seat.relay().epoch,
+            };
+            self.send(self.home(offer.id), message);
+        }
+        seat
+    }
+
+    /// What is offered under an id: a configured channel, or engine content when that is allowed.
+    #[must_use]
+    pub fn offer(&self, id: ChannelId) -> Option<Offer> {
+        let config = self.config();
+        match id {
+            ChannelId::Configured(number) => {
+                let channel = config
+                    .channels
+                    .iter()
+                    .find(|channel| channel.id == number)?;
+                Some(Offer {
+                    id,
+                    name: channel.name.clone(),
+                    limits: channel.stream.clone(),
+                    upstreams: channel.upstreams.clone(),
+                })
+            }
+            ChannelId::Dynamic(content) => config.engine.dynamic.then(|| Offer {
+                id,
+                name: content.to_string(),
+                limits: config.stream.clone(),
+                upstreams: vec![Upstream::Ace {
+                    content,
+                    user_agent: None,
+                }],
+            }),
+        }
+    }
+
+    /// Leaves a channel: nothing more is wanted from its home shard.
+    pub fn unsubscribe(self: &Rc<Self>, relay: &Relay) {
+        let message = Message::Unsubscribe {
+            channel: relay.id,
+            epoch: relay.epoch,
+        };
+        self.send(self.home(relay.id), message);
+    }
+
+    /// Tells every following shard what is new in a channel of this home.
+    pub fn publish(self: &Rc<Self>, home: &Home) {
+        home.publish(|to, message| self.deliver(to, message));
+    }
+
+    /// Says that a channel of this home has ended.
+    pub fn end(self: &Rc<Self>, home: &Home, end: End) {
+        home.end(end, |to, message| self.send(to, message));
+    }
+
+    /// Notes a wrong password here and tells the other shards, so that guessing on several shards gains nothing.
+    pub fn note_bad_login(self: &Rc<Self>, address: IpAddr) {
+        for shard in 0..self.shards {
+            self.send(shard, Message::BadLogin { address });
+        }
+    }
+
+    /// Sends what must arrive; to this very shard at once.
+    pub fn send(self: &Rc<Self>, to: usize, message: Message) {
+        if to == self.index {
+            self.receive(to, message);
+        } else {
+            self.feeds.send(to, message);
+        }
+    }
+
+    fn deliver(self: &Rc<Self>, to: usize, message: Message) -> Result<(), Undelivered> {
+        if to == self.index {
+            self.receive(to, message);
+            return Ok(());
+        }
+        self.feeds.offer(to, message)
+    }
+
+    fn home(&self, id: ChannelId) -> usize {
+        let config = self.config();
+        let upstreams = match id {
+            ChannelId::Configured(number) => config
+                .channels
+                .iter()
+                .find(|channel| channel.id == number)
+                .map_or(&[][..], |channel| &channel.upstreams),
+            ChannelId::Dynamic(_) => &[],
+        };
+        placement::home_shard(id, upstreams, config.engine.url.as_str(), self.shards)
+    }
+
+    /// Where a message goes.
+    fn receive(self: &Rc<Self>, from: usize, message: Message) {
+        match message {
+            Message::BadLogin { address } => {
+                let now_us = self.clock.now_us();
+                self.throttle.borrow_mut().note_bad_login(address, now_us);
+            }
+            Message::Chunks {
+                channel,
+                epoch,
+                chunks,
+            } => {
+                if let Some(relay) = self
+                    .table
+                    .relay(channel)
+                    .filter(|relay| relay.epoch == epoch)
+                {
+                    relay.extend(chunks);
+                }
+            }
+            Message::Ended {
+                channel,
+                epoch,
+                end,
+            } => self.table.end(channel, epoch, end),
+            Message::Scrape { request } => {
+                let samples = self.samples();
+                self.send(from, Message::Scraped { request, samples });
+            }
+            Message::Scraped { request, samples } => self.scrapes.answered(from, request, samples),
+            Message::Subscribe { channel, epoch } => self.subscribed(from, channel, epoch),
+            Message::Unsubscribe { channel, epoch } => {
+                if let Some(home) = self.table.homes.serving(channel) {
+                    home.unsubscribe(from, channel, epoch);
+                }
+            }
+        }
+    }
+
+    /// A shard wants a channel whose home is here: start it, or give what is held.
+    fn subscribed(self: &Rc<Self>, from: usize, channel: ChannelId, epoch: u64) {
+        match self.open_home(channel) {
+            Ok(home) => {
+                home.subscribe(from, channel, epoch);
+                self.publish(&home);
+            }
+            Err(why) => {
+                let end = End::NotStarted(why);
+                self.send(
+                    from,
+                    Message::Ended {
+                        channel,
+                        epoch,
+                        end,
+                    },
+                );
+            }
+        }
+    }
+
+    fn open_home(self: &Rc<Self>, channel: ChannelId) -> Result<Rc<Home>, NotStarted> {
+        let homes = &self.table.homes;
+        if let Some(home) = homes.serving(channel) {
+            return Ok(home);
+        }
+        if let Some(why) = homes.refusal(channel, self.clock.now_us()) {
+            return Err(why);
+        }
+        let is_dynamic = matches!(channel, ChannelId::Dynamic(_));
+        if is_dynamic && homes.dynamic() >= self.config().engine.dynamic_max {
+            return Err(NotStarted::Busy);
+        }
+        let offer = self.offer(channel).ok_or(NotStarted::Refused)?;
+        let counters = self.counters.channel(channel.into());
+        let home = Rc::new(Home::new(
+            channel,
+            offer.name,
+            offer.limits,
+            offer.upstreams,
+            counters,
+        ));
+        homes.open(Rc::clone(&home));
+        self.spawn("fetch", upstream::keep(Rc::clone(self), Rc::clone(&home)));
+        Ok(home)
+    }
+
+    /// Everything this shard has counted.
+    #[must_use]
+    pub fn samples(&self) -> Vec<crate::metrics::Sample> {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
+        self.counters
+            .samples(self.index, seconds * 1_000_000 + micros)
+    }
+}
+
+/// A channel as it may be watched.
+pub struct Offer {
+    /// The channel.
+    pub id: ChannelId,
+    /// What operators call it.
+    pub name: String,
+    /// Its limits.
+    pub limits: Stream,
+    /// Where its bytes come from, in order of preference.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// Sends again what a full feed could not take, at each tick until nothing waits.
+#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
+async fn retry_feeds(shard: Rc<Shard>) {
+    loop {
+        shard.feeds.waiting.next_event().await;
+        loop {
+            shard.clock.after(TICK).await;
+            let mut is_flushed = shard.feeds.flush();
+            for home in shard.table.homes.all() {
+                is_flushed &= home.publish(|to, message| shard.deliver(to, message));
+            }
+            if is_flushed {
+                break;
+            }
+        }
+    }
+}
+
+/// Leaves channels whose linger is over.
+#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
+async fn end_lingers(shard: Rc<Shard>) {
+    loop {
+        let event = shard.table.lingering.next_event();
+        match shard.table.next_linger_us() {
+            Some(at_us) => event.or(shard.clock.at(at_us)).await,
+            None => event.await,
+        }
+        for relay in shard.table.expire(shard.clock.now_us()) {
+            shard.unsubscribe(&relay);
+        }
+    }
+}
+
+/// How often what waits is tried again.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How long a shard waits for its last tasks when it ends.
+const TASKS_END: Duration = Duration::from_millis(500);

@@ -1,0 +1,70 @@
+//! How many connections and viewers the whole process may have at once.
+//!
+//! The one thing that shards share besides messages: two counts, touched once when a connection or a viewer begins
+//! and once when it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A bounded count of things that exist now.
+#[derive(Debug)]
+pub struct Permits {
+    taken: AtomicUsize,
+    max: usize,
+}
+
+impl Permits {
+    /// At most `max` at once.
+    #[must_use]
+    pub fn new(max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            taken: AtomicUsize::new(0),
+            max,
+        })
+    }
+
+    /// Takes one; `None` when all are taken.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        let grant = |taken| (taken < self.max).then_some(taken + 1);
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant)
+            .ok()
+            .map(|_| Permit(Arc::clone(self)))
+    }
+
+    /// How many are taken now.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// The right to be one of the counted; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Permits>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_the_maximum_exist_at_once() {
+        let permits = Permits::new(2);
+        let first = permits.take();
+        let second = permits.take();
+        assert!(first.is_some() && second.is_some());
+        assert!(permits.take().is_none());
+        drop(first);
+        assert_eq!(permits.taken(), 1);
+        assert!(permits.take().is_some());
+        drop(second);
+        assert_eq!(permits.taken(), 0);
+    }
+}

@@ -1,0 +1,235 @@
+//! Starts one executor per shard and waits for them.
+//!
+//! Everything that can be refused is asked for before the first executor runs: listening sockets, the signal pipes. A
+//! shard that ends by itself ends the process, so that a supervisor starts it anew.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::SystemTime;
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Place, PoolPlacement};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::low_level::pipe;
+use thiserror::Error;
+
+use crate::clock::Epoch;
+use crate::config::Config;
+use crate::http::accept::{self, ListenError};
+use crate::shard::permits::Permits;
+use crate::shard::placement::Placement;
+use crate::shard::{self, Process, Setup, feed};
+
+/// Serves until the process is asked to stop and has drained. `connections_max` is what the open files allow.
+///
+/// # Errors
+/// [`ServeError`]: what the system refused, or which shard ended by itself.
+pub fn serve(config: Arc<Config>, placement: &Placement, connections_max: usize) -> Result<(), ServeError> {
+    let shards = placement.cpus.len();
+    let doors = Doors::open(&config, shards)?;
+    let ready = doors.ready_line(&config, shards);
+    let watch = doors.watch_line(&config);
+    let viewers_max = config.server.viewers_max;
+    let connections = (viewers_max + (viewers_max / 8).max(SPARE_CONNECTIONS)).min(connections_max);
+    let process = Arc::new(Process {
+        connections: Permits::new(connections),
+        viewers: Permits::new(viewers_max),
+        unfinished_shards: AtomicUsize::new(shards),
+        epoch: Epoch::begin(),
+        started: SystemTime::now(),
+        config,
+    });
+    let (report, reports) = channel();
+    let mut admin = Some(doors.admin);
+    let starts = feed::mesh(shards).into_iter().zip(doors.sockets).zip(&placement.cpus);
+    for (index, ((ends, listeners), cpu)) in starts.enumerate() {
+        let setup = Setup {
+            index,
+            process: Arc::clone(&process),
+            ends,
+            listeners,
+            admin: admin.take(),
+            signals: stop_signals().map_err(ServeError::Signals)?,
+        };
+        start(setup, *cpu, &report)?;
+    }
+    drop(report);
+    wait(&reports, shards, &ready, &watch)
+}
+
+/// Why the process serves no longer, or never did.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    /// The executor of a shard could not be made.
+    #[error("shard {index} could not be started: corecast doctor says what is missing")]
+    Executor {
+        /// Which shard.
+        index: usize,
+        /// What glommio says.
+        source: io::Error,
+    },
+    /// An address cannot be listened on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// A shard ended by itself.
+    #[error("shard {index} ended by itself: this is a fault in corecast")]
+    ShardEnded {
+        /// Which shard.
+        index: usize,
+    },
+    /// Requests to stop cannot be heard.
+    #[error("the signals that ask to stop could not be listened for")]
+    Signals(#[source] io::Error),
+}
+
+/// The sockets that all shards listen on.
+struct Doors {
+    /// Real addresses for viewers.
+    addresses: Vec<SocketAddr>,
+    /// Per shard, a socket for each address.
+    sockets: Vec<Vec<OwnedFd>>,
+    admin_address: SocketAddr,
+    admin: OwnedFd,
+}
+
+impl Doors {
+    fn open(config: &Config, shards: usize) -> Result<Self, ListenError> {
+        let mut addresses = Vec::new();
+        let mut sockets: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+        for address in &config.server.listen {
+            let (real, all) = accept::listen(*address, shards)?;
+            addresses.push(real);
+            for (of_shard, socket) in sockets.iter_mut().zip(all) {
+                of_shard.push(socket);
+            }
+        }
+        let (admin_address, admin) = accept::listen(config.admin.listen, 1)?;
+        let admin = admin.into_iter().next().ok_or(ListenError::InUse { address: admin_address })?;
+        Ok(Self {
+            addresses,
+            sockets,
+            admin_address,
+            admin,
+        })
+    }
+
+    fn ready_line(&self, config: &Config, shards: usize) -> String {
+        format!(
+            "ready listen={} admin={} shards={shards} channels={}",
+            Joined(&self.addresses),
+            self.admin_address,
+            config.channels.len()
+        )
+    }
+
+    /// Where to watch, for somebody who has just started the program.
+    fn watch_line(&self, config: &Config) -> String {
+        let address = self.addresses.first().map_or_else(String::new, ToString::to_string);
+        match config.channels.first() {
+            Some(channel) if config.accounts.is_empty() => {
+                format!("watch url=http://{address}/live/admin/admin/{}.ts name={:?}", channel.id, channel.name)
+            }
+            Some(channel) => format!("watch url=http://{address}/live/USER/PASSWORD/{}.ts name={:?}", channel.id, channel.name),
+            None => format!("watch url=http://{address}/ace/getstream?id=CONTENT_ID"),
+        }
+    }
+}
+
+/// Addresses with commas between them.
+struct Joined<'a>(&'a [SocketAddr]);
+
+impl fmt::Display for Joined<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, address) in self.0.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            write!(f, "{comma}{address}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a shard's thread reports.
+enum Report {
+    Ready,
+    Ended { index: usize, in_order: bool },
+}
+
+fn start(setup: Setup, cpu: Option<usize>, report: &Sender<Report>) -> Result<(), ServeError> {
+    let index = setup.index;
+    let place = cpu.map_or(Place::Unbound, Place::Fixed);
+    let ready = report.clone();
+    let handle = LocalExecutorBuilder::new(place)
+        .name(&format!("shard-{index}"))
+        // Sockets use none of the memory that glommio would pin for files.
+        .io_memory(0)
+        .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+        .spawn(move || shard::run(setup, move || tell(&ready, Report::Ready)))
+        .map_err(|error| ServeError::Executor {
+            index,
+            source: error.into(),
+        })?;
+    let ended = report.clone();
+    let watcher = thread::Builder::new().name(format!("watch-{index}"));
+    watcher
+        .spawn(move || watch(index, handle, &ended))
+        .map(drop)
+        .map_err(|source| ServeError::Executor { index, source })
+}
+
+/// Waits for a shard's executor on a thread of its own and reports how it ended.
+fn watch(index: usize, handle: ExecutorJoinHandle<()>, report: &Sender<Report>) {
+    let in_order = match handle.join() {
+        Ok(()) => true,
+        Err(error) => {
+            log::error!("shard ended by itself shard={index} error=\"{error}\"");
+            false
+        }
+    };
+    tell(report, Report::Ended { index, in_order });
+}
+
+fn tell(report: &Sender<Report>, what: Report) {
+    if report.send(what).is_err() {
+        log::debug!("a shard reported to nobody: the process is ending");
+    }
+}
+
+fn wait(reports: &Receiver<Report>, shards: usize, ready: &str, watch: &str) -> Result<(), ServeError> {
+    let (mut listening, mut ended) = (0, 0);
+    while ended < shards {
+        match reports.recv() {
+            Ok(Report::Ready) => {
+                listening += 1;
+                if listening == shards {
+                    log::info!("{ready}");
+                    log::info!("{watch}");
+                }
+            }
+            Ok(Report::Ended { in_order: true, .. }) => ended += 1,
+            Ok(Report::Ended { index, in_order: false }) => return Err(ServeError::ShardEnded { index }),
+            Err(_) => break,
+        }
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// A descriptor that gives one byte for each SIGTERM or SIGINT.
+fn stop_signals() -> io::Result<OwnedFd> {
+    let (read, write) = UnixStream::pair()?;
+    pipe::register(SIGTERM, write.try_clone()?)?;
+    pipe::register(SIGINT, write)?;
+    Ok(read.into())
+}
+
+/// Connections beside those of viewers: requests that are being answered, at least.
+const SPARE_CONNECTIONS: usize = 64;
+
+/// Threads per shard for what blocks: resolving names, reading certificates.
+const BLOCKING_THREADS: usize = 4;

@@ -1,0 +1,300 @@
+//! AceStream engine: start, watch and stop a playback session.
+//!
+//! Each session has a fresh player id, and the engine's URLs are used only for their path: host and port are always
+//! those of the configuration. Reading the stream itself is ordinary HTTP.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::channel::id::{Content, Hash};
+use crate::clock::Clock;
+use crate::upstream::connect::Connector;
+use crate::upstream::error::{FetchError, Host};
+use crate::upstream::http::{self, Get};
+
+/// The engine, as one fetch speaks to it.
+pub struct Engine<'a> {
+    /// Where it is.
+    pub url: &'a Url,
+    /// How it is reached.
+    pub connector: &'a Connector,
+    /// The shard's clock.
+    pub clock: &'a Clock,
+    /// The User-Agent, when it is not the usual one.
+    pub user_agent: Option<&'a str>,
+}
+
+/// A playback session that the engine has opened.
+///
+/// Ownership: whoever started it must stop it.
+#[derive(Debug)]
+pub struct Session {
+    /// Where the stream is read.
+    pub playback: Url,
+    /// The content's infohash, if the engine named it: the same for every identifier of one content.
+    pub infohash: Option<Hash>,
+    stat: Option<Url>,
+    command: Option<Url>,
+}
+
+impl Engine<'_> {
+    /// Opens a session; cold content takes the engine tens of seconds.
+    ///
+    /// # Errors
+    /// The engine could not be reached, said no, or answered what it should not.
+    ///
+    /// Cancel safety: none: dropping it may leave a session that nobody stops.
+    pub async fn start(&self, content: Content, limit: Duration) -> Result<Session, FetchError> {
+        let mut url = self.url.clone();
+        url.set_path("/ace/getstream");
+        let hash = content.hash().to_string();
+        let player = format!("{:032x}", fastrand::u128(..));
+        url.query_pairs_mut()
+            .clear()
+            .append_pair(content.parameter(), &hash)
+            .append_pair("format", "json")
+            .append_pair("pid", &player);
+        let started: Started = self.ask(&url, limit).await?;
+        if started.is_encrypted == Some(1) {
+            return Err(FetchError::Encrypted);
+        }
+        Ok(Session {
+            playback: self.own(&started.playback_url)?,
+            infohash: started.infohash.and_then(|text| text.parse().ok()),
+            stat: started.stat_url.map(|text| self.own(&text)).transpose()?,
+            command: started
+                .command_url
+                .map(|text| self.own(&text))
+                .transpose()?,
+        })
+    }
+
+    /// What the engine says of a session; `None` when it has no address for that.
+    ///
+    /// # Errors
+    /// As for [`Engine::start`].
+    pub async fn stat(&self, session: &Session) -> Result<Option<Progress>, FetchError> {
+        match &session.stat {
+            Some(url) => self.ask(url, STAT_MAX).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Ends a session, in at most [`STOP_MAX`].
+    ///
+    /// # Errors
+    /// The engine could not be reached or did not answer in time; the session may live on until the engine notices
+    /// that nobody reads.
+    pub async fn stop(&self, session: Session) -> Result<(), FetchError> {
+        let Some(mut url) = session.command else {
+            return Ok(());
+        };
+        url.query_pairs_mut().append_pair("method", "stop");
+        let answer = self.fetch(&url, STOP_MAX).await?;
+        log::debug!("engine answered a stop bytes={}", answer.len());
+        Ok(())
+    }
+
+    async fn ask<T: for<'de> Deserialize<'de>>(
+        &self,
+        url: &Url,
+        limit: Duration,
+    ) -> Result<T, FetchError> {
+        let from = Host::from(url);
+        let bytes = self.fetch(url, limit).await?;
+        let envelope: Envelope<T> = match serde_json::from_slice(&bytes) {
+            Ok(envelope) => envelope,
+            Err(source) => return Err(FetchError::EngineAnswer { from, source }),
+        };
+        envelope.response.ok_or_else(|| FetchError::EngineRefused {
+            from,
+            text: line(envelope.error.as_deref().unwrap_or("no reason")),
+        })
+    }
+
+    /// The whole answer to a GET, as far as a real engine's goes.
+    async fn fetch(&self, url: &Url, limit: Duration) -> Result<Vec<u8>, FetchError> {
+        let from = Host::from(url);
+        let get = Get {
+            url,
+            user_agent: self.user_agent,
+            headers: &[],
+            limit,
+        };
+        let read = async {
+            let mut answer = http::get(self.connector, self.clock, &get).await?;
+            if answer.status != 200 {
+                return Err(FetchError::Status {
+                    from: from.clone(),
+                    status: answer.status,
+                });
+            }
+            let mut bytes = vec![0; ANSWER_BYTES_MAX + 1];
+            let mut filled = 0;
+            while let Some(room) = bytes.get_mut(filled..).filter(|room| !room.is_empty()) {
+                match answer.body.read(room).await? {
+                    0 => {
+                        bytes.truncate(filled);
+                        return Ok(bytes);
+                    }
+                    read => filled += read,
+                }
+            }
+            Err(FetchError::EngineAnswerTooLong {
+                from: from.clone(),
+                limit_bytes: ANSWER_BYTES_MAX,
+            })
+        };
+        self.clock.limit(limit, read).await.unwrap_or_else(|| {
+            Err(FetchError::Slow {
+                from: from.clone(),
+                phase: crate::upstream::error::Phase::Answer,
+                limit_ms: limit.as_millis(),
+            })
+        })
+    }
+
+    /// Takes path and query of an address that the engine gave, and the configured engine's everything else.
+    fn own(&self, text: &str) -> Result<Url, FetchError> {
+        let unusable = || FetchError::EngineUrl {
+            from: Host::from(self.url),
+        };
+        let is_clean = text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_clean || text.len() > URL_BYTES_MAX {
+            return Err(unusable());
+        }
+        let given = Url::parse(text)
+            .ok()
+            .or_else(|| self.url.join(text).ok())
+            .ok_or_else(unusable)?;
+        if !matches!(given.scheme(), "http" | "https") {
+            return Err(unusable());
+        }
+        let mut url = self.url.clone();
+        url.set_path(given.path());
+        url.set_query(given.query());
+        Ok(url)
+    }
+}
+
+/// Every answer of the engine's HTTP interface.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    response: Option<T>,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    playback_url: String,
+    #[serde(default)]
+    stat_url: Option<String>,
+    #[serde(default)]
+    command_url: Option<String>,
+    #[serde(default)]
+    infohash: Option<String>,
+    #[serde(default)]
+    is_encrypted: Option<i64>,
+}
+
+/// How far the engine is with a session.
+#[derive(Debug, Default, Deserialize)]
+pub struct Progress {
+    /// What it does: `prebuf`, `dl` and others.
+    #[serde(default)]
+    pub status: String,
+    /// Peers it is connected to.
+    #[serde(default)]
+    pub peers: i64,
+    /// Unit: kilobytes per second.
+    #[serde(default)]
+    pub speed_down: i64,
+}
+
+/// A foreign text as one bounded line.
+fn line(text: &str) -> Box<str> {
+    text.chars()
+        .take(120)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect::<String>()
+        .into()
+}
+
+/// How long a stop may take.
+pub const STOP_MAX: Duration = Duration::from_secs(2);
+
+/// How long a question after progress may take.
+const STAT_MAX: Duration = Duration::from_secs(2);
+
+/// Largest answer of the engine, in bytes; real ones have about one thousand.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Longest address that the engine may name, in bytes.
+const URL_BYTES_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Epoch;
+
+    fn owned(text: &str) -> Option<String> {
+        let url = Url::parse("http://10.1.2.3:7000/").unwrap();
+        let (connector, clock) = (Connector::new(), Clock::new(Epoch::begin()));
+        let engine = Engine {
+            url: &url,
+            connector: &connector,
+            clock: &clock,
+            user_agent: None,
+        };
+        engine.own(text).ok().map(|url| url.to_string())
+    }
+
+    #[test]
+    fn host_and_port_are_always_the_configured_ones() {
+        let own = owned("http://127.0.0.1:6878/ace/r/abc/def?x=1").unwrap();
+        assert_eq!(own, "http://10.1.2.3:7000/ace/r/abc/def?x=1");
+        assert_eq!(owned("/ace/r/1").unwrap(), "http://10.1.2.3:7000/ace/r/1");
+    }
+
+    #[test]
+    fn addresses_that_hide_something_are_refused() {
+        let long = format!("http://h/{}", "a".repeat(URL_BYTES_MAX));
+        for text in [
+            "http://h/a\r\nX: y",
+            "http://h/a b",
+            "file:///etc/passwd",
+            long.as_str(),
+        ] {
+            assert_eq!(owned(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_answer_needs_nothing_but_the_playback_address() {
+        let text =
+            r#"{"response": {"playback_url": "http://h/p", "surprise": [1]}, "error": null}"#;
+        let answer: Envelope<Started> = serde_json::from_str(text).unwrap();
+        assert_eq!(answer.response.unwrap().playback_url, "http://h/p");
+        let text = r#"{"response": null, "error": "no manifest"}"#;
+        let answer: Envelope<Started> = serde_json::from_str(text).unwrap();
+        assert!(answer.response.is_none());
+        assert_eq!(answer.error.as_deref(), Some("no manifest"));
+    }
+
+    #[test]
+    fn progress_is_read_from_the_documented_sample() {
+        let text = r#"{"status": "prebuf", "peers": 3, "speed_down": 120, "livepos": {"pos": "1"}, "is_live": 1}"#;
+        let progress: Progress = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (
+                progress.status.as_str(),
+                progress.peers,
+                progress.speed_down
+            ),
+            ("prebuf", 3, 120)
+        );
+    }
+}

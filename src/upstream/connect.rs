@@ -1,0 +1,280 @@
+//! A connection to an upstream, plain or secure.
+
+use std::cell::RefCell;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use futures_rustls::TlsConnector;
+use futures_rustls::client::TlsStream;
+use futures_rustls::rustls::pki_types::ServerName;
+use futures_rustls::rustls::{ClientConfig, RootCertStore};
+use glommio::net::TcpStream;
+use url::Url;
+
+use crate::clock::Clock;
+use crate::shard::fd;
+use crate::upstream::error::{FetchError, Host, Phase};
+use crate::upstream::resolve::Resolver;
+
+/// Makes connections for one shard.
+pub struct Connector {
+    resolver: Resolver,
+    tls: RefCell<Option<TlsConnector>>,
+}
+
+impl Connector {
+    /// A connector that knows no names yet; the system's certificates are read at the first secure connection.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            resolver: Resolver::default(),
+            tls: RefCell::new(None),
+        }
+    }
+
+    /// Connects to a URL's host, trying its addresses in turn, each for at most [`CONNECT_MAX`].
+    ///
+    /// `trust` says which addresses may be reached at all.
+    ///
+    /// # Errors
+    /// Whatever went wrong with the last address; [`FetchError::RedirectRefused`] when none is allowed.
+    ///
+    /// Cancel safety: dropping it closes what was opened.
+    pub async fn connect(
+        &self,
+        clock: &Clock,
+        url: &Url,
+        trust: Trust,
+    ) -> Result<Connection, FetchError> {
+        let to = Host::from(url);
+        let addresses = self.resolver.addresses(clock, url).await?;
+        let mut failure = FetchError::RedirectRefused { from: to.clone() };
+        for address in addresses
+            .into_iter()
+            .filter(|address| trust.allows(*address))
+        {
+            match tcp(address).await {
+                Ok(stream) => return self.secure(url, stream, clock, to).await,
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    failure = FetchError::Slow {
+                        from: to.clone(),
+                        phase: Phase::Connect,
+                        limit_ms: CONNECT_MAX.as_millis(),
+                    };
+                }
+                Err(source) => {
+                    let to = to.clone();
+                    failure = FetchError::Connect { to, source };
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    async fn secure(
+        &self,
+        url: &Url,
+        stream: TcpStream,
+        clock: &Clock,
+        to: Host,
+    ) -> Result<Connection, FetchError> {
+        if url.scheme() != "https" {
+            return Ok(Connection::Plain(stream));
+        }
+        let failed = |source| FetchError::Tls {
+            to: to.clone(),
+            source,
+        };
+        let name = url
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let name = ServerName::try_from(name).map_err(|error| failed(io::Error::other(error)))?;
+        let known = self.tls.borrow().clone();
+        let connector = match known {
+            Some(connector) => connector,
+            None => {
+                let connector = glommio::executor().spawn_blocking(tls_connector).await;
+                let connector = connector.map_err(failed)?;
+                self.tls.replace(Some(connector.clone()));
+                connector
+            }
+        };
+        match clock
+            .limit(CONNECT_MAX, connector.connect(name, stream))
+            .await
+        {
+            Some(Ok(stream)) => Ok(Connection::Secure(Box::new(stream))),
+            Some(Err(source)) => Err(failed(source)),
+            None => Err(FetchError::Slow {
+                from: to,
+                phase: Phase::Connect,
+                limit_ms: CONNECT_MAX.as_millis(),
+            }),
+        }
+    }
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which addresses a fetch may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The operator named the place: any.
+    Operator,
+    /// A redirect named it: nothing that only this host or this link can see, unless the operator's own place was
+    /// this host too.
+    Redirect {
+        /// Whether the operator's own place was this host.
+        from_loopback: bool,
+    },
+}
+
+impl Trust {
+    /// Whether the address may be reached.
+    #[must_use]
+    pub fn allows(self, address: SocketAddr) -> bool {
+        let Self::Redirect { from_loopback } = self else {
+            return true;
+        };
+        let ip = address.ip().to_canonical();
+        let is_link_local = match ip {
+            IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_unicast_link_local(),
+        };
+        let is_local = is_link_local || ip.is_unspecified() || ip.is_multicast();
+        address.port() != 0 && !is_local && (from_loopback || !ip.is_loopback())
+    }
+}
+
+/// A connection to an upstream.
+pub enum Connection {
+    /// TCP alone.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Secure(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_close(cx),
+            Self::Secure(stream) => Pin::new(stream).poll_close(cx),
+        }
+    }
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(address, CONNECT_MAX).await?;
+    let socket = fd::of_stream(&stream);
+    rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
+    Ok(stream)
+}
+
+/// Reads the system's certificates; blocks.
+fn tls_connector() -> io::Result<TlsConnector> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _) = roots.add_parsable_certificates(found.certs);
+    if added == 0 {
+        return Err(io::Error::other(
+            "the system has no usable certificates: install ca-certificates or set SSL_CERT_FILE",
+        ));
+    }
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// How long one address may take to accept, and the secure handshake after it.
+const CONNECT_MAX: Duration = Duration::from_secs(4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_may_not_lead_to_this_host_or_link() {
+        let trust = Trust::Redirect {
+            from_loopback: false,
+        };
+        for refused in [
+            "127.0.0.1:80",
+            "169.254.169.254:80",
+            "0.0.0.0:80",
+            "224.0.0.1:80",
+            "255.255.255.255:80",
+            "[::1]:80",
+            "[fe80::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "8.8.8.8:0",
+        ] {
+            assert!(!trust.allows(refused.parse().unwrap()), "{refused}");
+        }
+        for allowed in ["192.168.1.5:80", "[2001:db8::1]:8080"] {
+            assert!(trust.allows(allowed.parse().unwrap()), "{allowed}");
+        }
+    }
+
+    #[test]
+    fn the_operators_place_is_never_refused_and_loopback_may_redirect_to_loopback() {
+        let loopback = "127.0.0.1:80".parse().unwrap();
+        assert!(Trust::Operator.allows(loopback));
+        assert!(
+            Trust::Redirect {
+                from_loopback: true
+            }
+            .allows(loopback)
+        );
+        let metadata = "169.254.169.254:80".parse().unwrap();
+        assert!(
+            !Trust::Redirect {
+                from_loopback: true
+            }
+            .allows(metadata)
+        );
+    }
+}
