@@ -62,7 +62,9 @@ fn serve(config: Config) -> Exit {
             log::error!("{}", chain(&error));
             match error {
                 ServeError::ShardEnded { .. } => Exit::Internal,
-                ServeError::Executor { .. } | ServeError::Listen(_) | ServeError::Signals(_) => Exit::Environment,
+                ServeError::Executor { .. } | ServeError::Listen(_) | ServeError::Signals(_) => {
+                    Exit::Environment
+                }
             }
         }
     }

@@ -10,6 +10,7 @@
 
 pub mod scrape;
 
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -65,6 +66,9 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Answer, Refusal> 
         AdminRoute::Healthz | AdminRoute::Metrics | AdminRoute::Readyz => {}
     }
     request.framing?;
+    if shard.config().admin.token.is_none() && !is_this_host(request.host.as_deref()) {
+        return Err(Refusal::Misdirected);
+    }
     if route == AdminRoute::Metrics {
         authorize(shard, request)?;
         let body = metrics(shard).await;
@@ -78,6 +82,22 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Answer, Refusal> 
         return Err(Refusal::Draining);
     }
     Ok(Answer::new(Status::OK, "text/plain; charset=utf-8", "ok\n"))
+}
+
+/// Whether the name by which this host was asked is its own. Without a token only loopback is listened on, and a page
+/// from elsewhere could reach it through a name that it makes point here.
+fn is_this_host(host: Option<&str>) -> bool {
+    let Some(host) = host else {
+        return true;
+    };
+    if let Ok(address) = host.parse::<SocketAddr>() {
+        return address.ip().is_loopback();
+    }
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_loopback = |text: &str| text.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    name.eq_ignore_ascii_case("localhost")
+        || is_loopback(host.trim_matches(['[', ']']))
+        || is_loopback(name)
 }
 
 /// Health is for everybody; the rest is for who has the token, if one is set.

@@ -3,6 +3,7 @@
 //! What a key may be belongs in `sections.rs` and `entries.rs`. The rule: files are read here and in `secret_file.rs`, and
 //! nowhere else in the configuration.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
@@ -36,8 +37,8 @@ impl Config {
     pub fn load(inputs: &Inputs) -> Result<(Self, Provenance), ConfigErrors> {
         match find(inputs.file.as_deref(), &SEARCHED) {
             None => Self::read(None, inputs),
-            Some(path) => match secret_file::read_text(&path, FILE_BYTES_MAX) {
-                Ok(text) => Self::read(Some((&text, &path)), inputs),
+            Some(path) => match secret_file::read_bytes(&path, FILE_BYTES_MAX) {
+                Ok(bytes) => Self::read(Some((text_of(&bytes, &path)?, &path)), inputs),
                 Err(reason) => Err(unreadable(&path, reason)),
             },
         }
@@ -54,7 +55,7 @@ impl Config {
             root = tree::parse(text, path, &mut report.errors);
             report.provenance.file = Some(Arc::clone(path));
         }
-        let broken_lines: Vec<_> = report
+        let broken_lines: BTreeSet<_> = report
             .errors
             .iter()
             .map(|error| tree::line_of(&error.origin))
@@ -153,6 +154,22 @@ fn unreadable(path: &Arc<Path>, reason: io::Error) -> ConfigErrors {
         key: "file".into(),
         fault: Fault::Unreadable { file, reason },
     }])
+}
+
+/// The text of a file, or the place of the first byte that is none.
+pub(super) fn text_of<'b>(bytes: &'b [u8], path: &Arc<Path>) -> Result<&'b str, ConfigErrors> {
+    std::str::from_utf8(bytes).map_err(|error| {
+        let (good, _) = bytes.split_at(error.valid_up_to());
+        let good = String::from_utf8_lossy(good);
+        let origin = tree::end_of(&good, path);
+        ConfigErrors(vec![ConfigError {
+            origin,
+            key: "syntax".into(),
+            fault: Fault::Character {
+                allowed: "UTF-8 is allowed",
+            },
+        }])
+    })
 }
 
 fn refuse_open(listen: &[SocketAddr], places: &[Origin], report: &mut Report) {

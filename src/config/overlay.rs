@@ -49,7 +49,7 @@ pub(super) fn lay_variables(
         if !name.starts_with(PREFIX) || is_kubernetes_link(&name) {
             continue;
         }
-        let origin = Origin::Variable(name.clone().into_owned());
+        let origin = Origin::Variable(name.escape_debug().to_string());
         let Some((_, section, key)) = known.iter().find(|(known, ..)| *known == name) else {
             let near = nearest(&name, known.iter().map(|(known, ..)| known.as_str()));
             let suggestion = near.map(Into::into);

@@ -260,7 +260,9 @@ impl<'r> Reader<'r> {
         if !self.is_table {
             return;
         }
-        let key = without_numbers(&self.inner(name));
+        // A quoted key may hold anything.
+        let name = name.escape_debug().to_string();
+        let key = without_numbers(&self.inner(&name));
         self.report.errors.push(ConfigError { origin, key, fault });
     }
 }
@@ -396,6 +398,12 @@ mod tests {
                 "f:1:1: server.shrads: is not known, did you mean `shards`?"
             ]
         );
+    }
+
+    #[test]
+    fn a_quoted_key_cannot_make_a_second_line() {
+        let ((), errors) = read("\"a\\nb\\u001b\" = 1", |_| ());
+        assert_eq!(errors, ["f:1:1: server.a\\nb\\u{1b}: is not known"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What a password or a token may look like belongs to whoever asks. The rule: no error shows what the file holds.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,24 +17,29 @@ use super::error::Fault;
 /// [`Fault::Unreadable`] if the file cannot be read or is no UTF-8.
 pub(super) fn read_secret(name: &str, folder: &Path) -> Result<String, Fault> {
     let file: Arc<Path> = folder.join(name).into();
-    read_text(&file, SECRET_BYTES_MAX)
+    read_bytes(&file, SECRET_BYTES_MAX)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(|_holds_the_secret| no_utf8()))
         .map(|text| text.trim().to_owned())
         .map_err(|reason| Fault::Unreadable { file, reason })
 }
 
-/// Reads a whole text file of at most `bytes_max`.
+/// Reads a whole file of at most `bytes_max`.
 ///
 /// # Errors
-/// What the system says; `InvalidData` if the file is no UTF-8, `FileTooLarge` if it is longer.
-pub(super) fn read_text(file: &Path, bytes_max: u64) -> std::io::Result<String> {
-    let mut text = String::new();
+/// What the system says; `FileTooLarge` if the file is longer.
+pub(super) fn read_bytes(file: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     File::open(file)?
         .take(bytes_max + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > bytes_max {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
-    Ok(text)
+    Ok(bytes)
+}
+
+fn no_utf8() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "no UTF-8")
 }
 
 /// No secret is longer than this.

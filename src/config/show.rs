@@ -10,7 +10,6 @@ use url::Url;
 
 use super::read::Provenance;
 use super::{Account, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
-use crate::channel::id::Content;
 
 /// Writes the whole configuration as TOML; beside each value stands where it came from.
 ///
@@ -169,11 +168,11 @@ impl Page<'_> {
                 content,
                 user_agent,
             } => {
-                let kind = match content {
-                    Content::ContentId(_) => "content_id",
-                    Content::Infohash(_) => "infohash",
-                };
-                self.value(table, kind, &text(&content.hash().to_string()));
+                self.value(
+                    table,
+                    content.parameter(),
+                    &text(&content.hash().to_string()),
+                );
                 user_agent
             }
             Upstream::Demo { bits_per_second } => {

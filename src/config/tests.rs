@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::find;
+use super::load::{self, find};
 use super::*;
 
 fn inputs(variables: &[(&str, &str)], flags: Flags) -> Inputs {
@@ -387,6 +387,38 @@ fn a_file_that_cannot_be_read_is_an_error_and_not_the_defaults() {
         ..Inputs::default()
     };
     assert!(Config::load(&inputs).is_err(), "a folder is no file");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_an_error_with_a_place() {
+    let path = Arc::from(Path::new("f"));
+    let error = load::text_of(b"a = 1\nb = \"\xc3\xa9\xff\"", &path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "f:2:7: syntax: has a character that is not allowed, UTF-8 is allowed"
+    );
+    assert_eq!(load::text_of("é".as_bytes(), &path).unwrap(), "é");
+}
+
+#[test]
+fn a_secret_file_is_not_read_past_its_bound_and_never_shown() {
+    let file = std::env::temp_dir().join(format!("corecast-secret-{}", std::process::id()));
+    let read = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        secret_file::read_secret(&file.display().to_string(), Path::new(""))
+    };
+    assert_eq!(read(b" p \n").unwrap(), "p");
+    let long = read(&[b'x'; 70_000]).unwrap_err().to_string();
+    let mut bytes = TELLTALE.as_bytes().to_vec();
+    bytes.push(0xff);
+    let no_text = read(&bytes).unwrap_err();
+    std::fs::remove_file(&file).unwrap();
+    assert!(long.contains("cannot be read: file too large"), "{long}");
+    assert!(no_text.to_string().ends_with("cannot be read: no UTF-8"));
+    assert!(
+        !format!("{no_text:?}").contains("115, 51, 99"),
+        "{no_text:?}"
+    );
 }
 
 #[test]

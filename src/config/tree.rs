@@ -87,6 +87,11 @@ pub(super) fn parse_value(text: &str, origin: &Origin) -> Result<Value, Fault> {
     }
 }
 
+/// The place where a text ends.
+pub(super) fn end_of(text: &str, path: &Arc<Path>) -> Origin {
+    Lines::of(text, path).at(text.len())
+}
+
 /// The line of a place in the file.
 pub(super) fn line_of(origin: &Origin) -> Option<usize> {
     match origin {

@@ -59,6 +59,9 @@ pub enum Refusal {
         /// The value of the Allow header.
         allow: &'static str,
     },
+    /// A request of the operator's listener under a name that is not this host's.
+    #[error("this server does not answer to this host name")]
+    Misdirected,
     /// The channel was opened but sent nothing in time.
     #[error("no media came from upstream in time")]
     NoMedia,
@@ -105,6 +108,7 @@ impl Refusal {
             Self::HeadTooLong => Status::HEAD_TOO_LARGE,
             Self::UpstreamPlaylist | Self::UpstreamRefused => Status::BAD_GATEWAY,
             Self::Busy | Self::Draining | Self::DynamicFull => Status::SERVICE_UNAVAILABLE,
+            Self::Misdirected => Status::MISDIRECTED_REQUEST,
             Self::NoMedia => Status::GATEWAY_TIMEOUT,
         }
     }
@@ -114,7 +118,7 @@ impl Refusal {
     pub fn counted(&self) -> Reject {
         match self {
             Self::BadContent(_) | Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
-            Self::BodyTooLong | Self::ExpectationFailed => Reject::BadRequest,
+            Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
             Self::Busy => Reject::Full,
@@ -282,6 +286,8 @@ impl Status {
     pub const URI_TOO_LONG: Self = Self::new(414, "URI Too Long");
     /// 417
     pub const EXPECTATION_FAILED: Self = Self::new(417, "Expectation Failed");
+    /// 421
+    pub const MISDIRECTED_REQUEST: Self = Self::new(421, "Misdirected Request");
     /// 429
     pub const TOO_MANY_REQUESTS: Self = Self::new(429, "Too Many Requests");
     /// 431
@@ -415,6 +421,16 @@ mod tests {
             "401 Unauthorized",
             "WWW-Authenticate: Basic realm=\"corecast\", charset=\"UTF-8\"\r\n",
             "wrong user or password",
+        );
+    }
+
+    #[test]
+    fn a_wrong_host_is_misdirected() {
+        check(
+            Refusal::Misdirected,
+            "421 Misdirected Request",
+            "",
+            "this server does not answer to this host name",
         );
     }
 

@@ -30,7 +30,11 @@ use crate::shard::{self, Process, Setup, feed};
 ///
 /// # Errors
 /// [`ServeError`]: what the system refused, or which shard ended by itself.
-pub fn serve(config: Arc<Config>, placement: &Placement, connections_max: usize) -> Result<(), ServeError> {
+pub fn serve(
+    config: Arc<Config>,
+    placement: &Placement,
+    connections_max: usize,
+) -> Result<(), ServeError> {
     let shards = placement.cpus.len();
     let doors = Doors::open(&config, shards)?;
     let ready = doors.ready_line(&config, shards);
@@ -47,7 +51,10 @@ pub fn serve(config: Arc<Config>, placement: &Placement, connections_max: usize)
     });
     let (report, reports) = channel();
     let mut admin = Some(doors.admin);
-    let starts = feed::mesh(shards).into_iter().zip(doors.sockets).zip(&placement.cpus);
+    let starts = feed::mesh(shards)
+        .into_iter()
+        .zip(doors.sockets)
+        .zip(&placement.cpus);
     for (index, ((ends, listeners), cpu)) in starts.enumerate() {
         let setup = Setup {
             index,
@@ -110,7 +117,9 @@ impl Doors {
             }
         }
         let (admin_address, admin) = accept::listen(config.admin.listen, 1)?;
-        let admin = admin.into_iter().next().ok_or(ListenError::InUse { address: admin_address })?;
+        let admin = admin.into_iter().next().ok_or(ListenError::InUse {
+            address: admin_address,
+        })?;
         Ok(Self {
             addresses,
             sockets,
@@ -130,12 +139,21 @@ impl Doors {
 
     /// Where to watch, for somebody who has just started the program.
     fn watch_line(&self, config: &Config) -> String {
-        let address = self.addresses.first().map_or_else(String::new, ToString::to_string);
+        let address = self
+            .addresses
+            .first()
+            .map_or_else(String::new, ToString::to_string);
         match config.channels.first() {
             Some(channel) if config.accounts.is_empty() => {
-                format!("watch url=http://{address}/live/admin/admin/{}.ts name={:?}", channel.id, channel.name)
+                format!(
+                    "watch url=http://{address}/live/admin/admin/{}.ts name={:?}",
+                    channel.id, channel.name
+                )
             }
-            Some(channel) => format!("watch url=http://{address}/live/USER/PASSWORD/{}.ts name={:?}", channel.id, channel.name),
+            Some(channel) => format!(
+                "watch url=http://{address}/live/USER/PASSWORD/{}.ts name={:?}",
+                channel.id, channel.name
+            ),
             None => format!("watch url=http://{address}/ace/getstream?id=CONTENT_ID"),
         }
     }
@@ -200,7 +218,12 @@ fn tell(report: &Sender<Report>, what: Report) {
     }
 }
 
-fn wait(reports: &Receiver<Report>, shards: usize, ready: &str, watch: &str) -> Result<(), ServeError> {
+fn wait(
+    reports: &Receiver<Report>,
+    shards: usize,
+    ready: &str,
+    watch: &str,
+) -> Result<(), ServeError> {
     let (mut listening, mut ended) = (0, 0);
     while ended < shards {
         match reports.recv() {
@@ -212,7 +235,10 @@ fn wait(reports: &Receiver<Report>, shards: usize, ready: &str, watch: &str) -> 
                 }
             }
             Ok(Report::Ended { in_order: true, .. }) => ended += 1,
-            Ok(Report::Ended { index, in_order: false }) => return Err(ServeError::ShardEnded { index }),
+            Ok(Report::Ended {
+                index,
+                in_order: false,
+            }) => return Err(ServeError::ShardEnded { index }),
             Err(_) => break,
         }
     }

@@ -57,17 +57,36 @@ impl Engine<'_> {
             .append_pair("format", "json")
             .append_pair("pid", &player);
         let started: Started = self.ask(&url, limit).await?;
+        let command = started
+            .command_url
+            .as_deref()
+            .and_then(|text| self.own(text).ok());
+        match self.session(&started, command.clone()) {
+            Ok(session) => Ok(session),
+            Err(error) => {
+                // It is of no use, but it is open.
+                self.stop_at(command).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn session(&self, started: &Started, command: Option<Url>) -> Result<Session, FetchError> {
         if started.is_encrypted == Some(1) {
             return Err(FetchError::Encrypted);
         }
         Ok(Session {
             playback: self.own(&started.playback_url)?,
-            infohash: started.infohash.and_then(|text| text.parse().ok()),
-            stat: started.stat_url.map(|text| self.own(&text)).transpose()?,
-            command: started
-                .command_url
-                .map(|text| self.own(&text))
+            infohash: started
+                .infohash
+                .as_deref()
+                .and_then(|text| text.parse().ok()),
+            stat: started
+                .stat_url
+                .as_deref()
+                .map(|text| self.own(text))
                 .transpose()?,
+            command,
         })
     }
 
@@ -88,7 +107,11 @@ impl Engine<'_> {
     /// The engine could not be reached or did not answer in time; the session may live on until the engine notices
     /// that nobody reads.
     pub async fn stop(&self, session: Session) -> Result<(), FetchError> {
-        let Some(mut url) = session.command else {
+        self.stop_at(session.command).await
+    }
+
+    async fn stop_at(&self, command: Option<Url>) -> Result<(), FetchError> {
+        let Some(mut url) = command else {
             return Ok(());
         };
         url.query_pairs_mut().append_pair("method", "stop");

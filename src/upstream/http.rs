@@ -413,7 +413,7 @@ const USER_AGENT: &str = "VLC/3.0.21 LibVLC/3.0.21";
 mod tests {
     use super::*;
 
-    fn get_text(url: &str, is_first: bool) -> String {
+    fn request_text(url: &str, is_first: bool) -> String {
         let url = Url::parse(url).unwrap();
         let headers = [("Referer".to_owned(), "http://page/".to_owned())];
         let get = Get {
@@ -428,7 +428,7 @@ mod tests {
     #[test]
     fn a_request_names_host_player_and_what_the_operator_added() {
         assert_eq!(
-            get_text("http://user:p%40ss@[::1]:8080/a%20b?c=d", true),
+            request_text("http://user:p%40ss@[::1]:8080/a%20b?c=d", true),
             "GET /a%20b?c=d HTTP/1.1\r\nHost: [::1]:8080\r\nUser-Agent: VLC/3.0.21 LibVLC/3.0.21\r\nAccept: */*\r\n\
              Connection: close\r\nReferer: http://page/\r\nAuthorization: Basic dXNlcjpwQHNz\r\n\r\n"
         );
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn what_the_operator_added_does_not_follow_a_redirect() {
-        assert!(!get_text("http://other/", false).contains("Referer"));
+        assert!(!request_text("http://other/", false).contains("Referer"));
     }
 
     #[test]
