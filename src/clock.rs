@@ -135,6 +135,12 @@ impl Alarm {
         self.at_us = grid(at_us);
     }
 
+    /// Whether its time has come.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.clock.now_us() >= self.at_us
+    }
+
     fn disarm(&mut self) {
         if std::mem::take(&mut self.armed) {
             let mut due = self.clock.alarms.due.borrow_mut();
@@ -147,7 +153,7 @@ impl Future for Alarm {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.clock.now_us() >= self.at_us {
+        if self.is_due() {
             self.disarm();
             return Poll::Ready(());
         }
@@ -175,8 +181,11 @@ struct Alarms {
 impl Alarms {
     fn arm(&self, key: (u64, u64), waker: &Waker) {
         let mut due = self.due.borrow_mut();
-        let slot = due.entry(key).or_insert_with(|| waker.clone());
-        slot.clone_from(waker);
+        if let Some(slot) = due.get_mut(&key) {
+            slot.clone_from(waker);
+            return;
+        }
+        due.insert(key, waker.clone());
         let is_first = due
             .first_key_value()
             .is_some_and(|(first, _)| *first == key);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use corecast::cli::{self, Cli, Exit};
 use corecast::config::Config;
+use corecast::preflight::State;
 use corecast::shard::placement::Placement;
 use corecast::shard::start::{self, ServeError};
 use corecast::upstream::error::Chain;
@@ -51,7 +52,9 @@ fn serve(config: Config) -> Exit {
         }
     };
     for warning in &granted.warnings {
-        log::warn!("{warning}");
+        if let State::Warn { detail, cure } = &warning.state {
+            log::warn!("{}: {detail}: {cure}", warning.name);
+        }
     }
     if !granted.pin {
         placement = Placement::new(&cpus, config.server.shards, false);
@@ -62,9 +65,10 @@ fn serve(config: Config) -> Exit {
             log::error!("{}", chain(&error));
             match error {
                 ServeError::ShardEnded { .. } => Exit::Internal,
-                ServeError::Executor { .. } | ServeError::Listen(_) | ServeError::Signals(_) => {
-                    Exit::Environment
-                }
+                ServeError::Executor { .. }
+                | ServeError::Listen(_)
+                | ServeError::NotStarted { .. }
+                | ServeError::Signals(_) => Exit::Environment,
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Append-only memory-file segments that chunks point into.
+//! Append-only segments of memory that chunks point into.
 //!
 //! Bytes arrive in the unpublished tail of a [`SegmentWriter`], where they may still move (framing and junk are
 //! squeezed out there). What is published as an [`Extent`] never changes again, is never reused and may be read from
@@ -8,28 +8,24 @@
 
 #![expect(
     unsafe_code,
-    reason = "maps memory files and hands out their published part to other shards"
+    reason = "maps memory and hands out its published part to other shards"
 )]
 
 use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-/// A memory file of fixed size, mapped once, filled from its start.
+/// Memory of fixed size, mapped once, filled from its start.
 ///
-/// Ownership: alive as long as an [`Extent`] or the writer names it; then unmapped and closed.
+/// Ownership: alive as long as an [`Extent`] or the writer names it; then unmapped.
 struct Segment {
     base: NonNull<u8>,
     bytes: NonZeroUsize,
-    /// Kept open for the mapping's whole life, so that a send path can hand the kernel page references.
-    _file: OwnedFd,
 }
 
 // SAFETY: the mapping belongs to this value alone and lives until its drop. Its one writer touches only bytes that no
@@ -41,27 +37,13 @@ unsafe impl Sync for Segment {}
 
 impl Segment {
     fn create(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
-        let file = memfd_create("corecast-segment", MemfdFlags::CLOEXEC)?;
-        ftruncate(&file, bytes.get() as u64)?;
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing that exists.
-        let base = unsafe {
-            mmap(
-                ptr::null_mut(),
-                bytes.get(),
-                protection,
-                MapFlags::SHARED,
-                &file,
-                0,
-            )
-        }?;
+        let base =
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes.get(), protection, MapFlags::PRIVATE) }?;
         let base = NonNull::new(base.cast())
             .ok_or_else(|| io::Error::other("mmap of a segment returned a null address"))?;
-        Ok(Arc::new(Self {
-            base,
-            bytes,
-            _file: file,
-        }))
+        Ok(Arc::new(Self { base, bytes }))
     }
 }
 
@@ -88,7 +70,7 @@ impl Extent {
     /// Copies `bytes` into a segment of their own.
     ///
     /// # Errors
-    /// The memory file could not be made: no memory, or no descriptor left. `bytes` must not be empty.
+    /// There is no memory for it. `bytes` must not be empty.
     pub fn copy_of(bytes: &[u8]) -> io::Result<Self> {
         let mut writer = SegmentWriter::with_capacity(bytes.len())?;
         let room = writer.room(bytes.len())?;
@@ -120,18 +102,6 @@ impl Extent {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
-    }
-
-    /// This run and the one after it as one, if `next` begins where this one ends in the same segment.
-    #[must_use]
-    pub fn joined(&self, next: &Self) -> Option<Self> {
-        let adjacent =
-            Arc::ptr_eq(&self.segment, &next.segment) && self.start + self.bytes == next.start;
-        adjacent.then(|| Self {
-            segment: Arc::clone(&self.segment),
-            start: self.start,
-            bytes: self.bytes + next.bytes,
-        })
     }
 
     /// Whether `next` begins where this run ends in the same segment.
@@ -179,7 +149,7 @@ impl SegmentWriter {
     /// A writer with a fresh segment of the usual size.
     ///
     /// # Errors
-    /// The memory file could not be made: no memory, or no descriptor left.
+    /// There is no memory for it.
     pub fn new() -> io::Result<Self> {
         Self::with_capacity(SEGMENT_BYTES)
     }
@@ -266,7 +236,7 @@ impl SegmentWriter {
     fn unpublished(&mut self, start: usize, bytes: usize) -> &mut [u8] {
         // SAFETY: `start >= published` and `start + bytes <= capacity`, so the run lies in the mapping.
         let first = unsafe { self.segment.base.add(start) };
-        // SAFETY: no extent reaches past `published`, so this is the only reference; memory files begin zeroed, hence
+        // SAFETY: no extent reaches past `published`, so this is the only reference; such memory begins zeroed, hence
         // initialised; the borrow of `self` keeps the segment and excludes a second view.
         unsafe { std::slice::from_raw_parts_mut(first.as_ptr(), bytes) }
     }
@@ -304,7 +274,6 @@ mod tests {
         assert_eq!(second.as_slice(), b"defghi");
         assert!(first.is_followed_by(&second));
         assert_eq!(first.through(&second), b"abcdefghi");
-        assert_eq!(first.joined(&second).unwrap().as_slice(), b"abcdefghi");
     }
 
     #[test]

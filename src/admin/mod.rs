@@ -25,14 +25,13 @@ use crate::shard::Shard;
 /// Answers the requests of one connection on the operator's listener.
 pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
     let mut limit = shard.config().server.head_timeout;
+    let mut has_asked = false;
     loop {
         let request = match connection.read_request(&shard.clock, limit).await {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
             // A connection that is kept alive and silent has asked for nothing.
-            Err(NoRequest::Refused(Refusal::TooSlow))
-                if limit == KEEP_ALIVE && !connection.has_input() =>
-            {
+            Err(NoRequest::Refused(Refusal::TooSlow)) if has_asked && !connection.has_input() => {
                 return;
             }
             Err(NoRequest::Refused(refusal)) => {
@@ -54,6 +53,7 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
         if connection.write(&shard.clock, &bytes).await.is_err() {
             return;
         }
+        has_asked = true;
         limit = KEEP_ALIVE;
     }
 }

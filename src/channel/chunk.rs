@@ -14,13 +14,11 @@ pub struct Chunk {
     /// The chunk's number in its channel.
     pub seq: u64,
     /// Bytes of the channel before this chunk.
-    pub position: u64,
+    pub bytes_before: u64,
     /// The packets.
     pub extent: Extent,
     /// Media time of its first packet, in microseconds since the channel's first.
     pub media_us: u64,
-    /// When its oldest packet arrived, in microseconds of the process's clock.
-    pub arrived_us: u64,
     /// When it was closed and could be sent, in microseconds of the process's clock.
     pub closed_us: u64,
     /// Present when a decoder can start at this chunk.
@@ -33,10 +31,9 @@ impl Chunk {
     pub(crate) fn blank(seq: u64, media_us: u64, packets: usize, joins: bool) -> Arc<Self> {
         Arc::new(Self {
             seq,
-            position: (seq - 1) * (packets * crate::ts::PACKET_BYTES) as u64,
+            bytes_before: (seq - 1) * (packets * crate::ts::PACKET_BYTES) as u64,
             extent: Extent::copy_of(&vec![0x47; packets * crate::ts::PACKET_BYTES]).unwrap(),
             media_us,
-            arrived_us: media_us,
             closed_us: media_us,
             join: joins.then(|| {
                 let psi = bytes::Bytes::from_static(b"psi");

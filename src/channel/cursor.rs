@@ -49,12 +49,6 @@ impl Cursor {
         }
     }
 
-    /// How many chunks the ring has that this viewer has not finished.
-    #[must_use]
-    pub fn lag_chunks(self, ring: &Ring) -> u64 {
-        ring.head_seq().saturating_sub(self.seq)
-    }
-
     /// Media time between the chunk to be sent next and the newest one, in microseconds; 0 when drained.
     #[must_use]
     pub fn lag_us(self, ring: &Ring) -> u64 {
@@ -92,13 +86,12 @@ mod tests {
         assert_eq!((cursor.seq(), cursor.offset()), (2, PACKET_BYTES + 5));
         cursor.advance(&ring, 3 * PACKET_BYTES - 5);
         assert_eq!(cursor, Cursor::at(4));
-        assert_eq!((cursor.lag_chunks(&ring), cursor.lag_us(&ring)), (0, 0));
+        assert_eq!(cursor.lag_us(&ring), 0);
     }
 
     #[test]
     fn slow_cursor_is_told_how_far_behind_it_is() {
         let ring = ring(20);
-        assert_eq!(Cursor::at(18).lag_chunks(&ring), 3);
         assert_eq!(Cursor::at(18).lag_us(&ring), 2000);
         assert_eq!(
             Cursor::at(1).lag_us(&ring),

@@ -1,6 +1,6 @@
 //! A channel on its home shard: the one place where it can start.
 //!
-//! Numbers the chunks, keeps what a late subscriber is still given, and knows which shards follow. The bytes come from
+//! Numbers the chunks, keeps what a late follower is still given, and knows which shards follow. The bytes come from
 //! `upstream`; how a message travels to another shard is `shard::feed`'s business.
 
 use std::cell::{Cell, RefCell};
@@ -34,13 +34,15 @@ pub struct Home {
     /// Signalled when a shard subscribes or unsubscribes.
     pub audience: Wakers,
     ring: RefCell<Ring>,
-    subscribers: RefCell<Vec<Subscriber>>,
+    followers: RefCell<Vec<Follower>>,
     phase: Cell<Phase>,
+    has_been_live: Cell<bool>,
+    bits_per_second: Cell<u64>,
     published_bytes: Cell<u64>,
 }
 
 /// A shard that follows the channel, under the id by which its viewers asked.
-struct Subscriber {
+struct Follower {
     shard: usize,
     channel: ChannelId,
     epoch: u64,
@@ -66,8 +68,10 @@ impl Home {
             counters,
             audience: Wakers::default(),
             ring: RefCell::new(ring),
-            subscribers: RefCell::default(),
+            followers: RefCell::default(),
             phase: Cell::new(Phase::Opening),
+            has_been_live: Cell::new(false),
+            bits_per_second: Cell::new(0),
             published_bytes: Cell::new(0),
         }
     }
@@ -81,6 +85,9 @@ impl Home {
     /// Says what the channel is doing, and answers what it did before.
     pub fn enter(&self, phase: Phase) -> Phase {
         let before = self.phase.replace(phase);
+        if phase == Phase::Live {
+            self.has_been_live.set(true);
+        }
         let up = &self.counters.upstreams_up;
         match (before == Phase::Live, phase == Phase::Live) {
             (false, true) => up.add(1),
@@ -90,10 +97,23 @@ impl Home {
         before
     }
 
+    /// Says how fast the media is now; channels of one label are added up.
+    pub fn measure(&self, bits_per_second: u64) {
+        let before = self.bits_per_second.replace(bits_per_second);
+        let all = &self.counters.bits_per_second;
+        all.set((all.value() + bits_per_second).saturating_sub(before));
+    }
+
     /// Whether any shard follows.
     #[must_use]
     pub fn has_audience(&self) -> bool {
-        !self.subscribers.borrow().is_empty()
+        !self.followers.borrow().is_empty()
+    }
+
+    /// Whether media was ever delivered.
+    #[must_use]
+    pub fn has_been_live(&self) -> bool {
+        self.has_been_live.get()
     }
 
     /// Whether any chunk was ever published.
@@ -105,37 +125,32 @@ impl Home {
     /// Adds a shard, or renews its subscription; it will be given all that the ring holds.
     pub fn subscribe(&self, shard: usize, channel: ChannelId, epoch: u64) {
         let next_seq = self.ring.borrow().tail_seq();
-        let mut subscribers = self.subscribers.borrow_mut();
-        subscribers.retain(|known| (known.shard, known.channel) != (shard, channel));
-        subscribers.push(Subscriber {
+        let mut followers = self.followers.borrow_mut();
+        followers.retain(|known| (known.shard, known.channel) != (shard, channel));
+        followers.push(Follower {
             shard,
             channel,
             epoch,
             next_seq,
         });
-        drop(subscribers);
+        drop(followers);
         self.audience.wake_all();
     }
 
     /// Takes a shard out; an order about an older subscription is ignored.
     pub fn unsubscribe(&self, shard: usize, channel: ChannelId, epoch: u64) {
         let left = (shard, channel, epoch);
-        let mut subscribers = self.subscribers.borrow_mut();
-        subscribers.retain(|known| (known.shard, known.channel, known.epoch) != left);
-        drop(subscribers);
+        let mut followers = self.followers.borrow_mut();
+        followers.retain(|known| (known.shard, known.channel, known.epoch) != left);
+        drop(followers);
         self.audience.wake_all();
     }
 
     /// Moves everybody who follows this channel to `other`.
     pub fn hand_over(&self, other: &Self) {
-        for subscriber in self.subscribers.take() {
-            other.subscribe(subscriber.shard, subscriber.channel, subscriber.epoch);
+        for follower in self.followers.take() {
+            other.subscribe(follower.shard, follower.channel, follower.epoch);
         }
-    }
-
-    /// Forgets the history; numbering goes on.
-    pub fn forget_history(&self) {
-        self.ring.borrow_mut().clear();
     }
 
     /// Gives a closed chunk its number and keeps it for the shards; `now_us` is when it could first be sent.
@@ -143,14 +158,13 @@ impl Home {
         let mut ring = self.ring.borrow_mut();
         let chunk = Chunk {
             seq: ring.head_seq(),
-            position: self.published_bytes.get(),
+            bytes_before: self.published_bytes.get(),
             extent,
             media_us: closed.media_us,
-            arrived_us: closed.arrived_us,
             closed_us: now_us,
             join: closed.join.clone(),
         };
-        let published_bytes = chunk.position + chunk.extent.len() as u64;
+        let published_bytes = chunk.bytes_before + chunk.extent.len() as u64;
         self.published_bytes.set(published_bytes);
         ring.push(Arc::new(chunk));
         self.counters.chunks.add(1);
@@ -183,35 +197,35 @@ impl Home {
 
     /// Tells every following shard that the channel has ended; nobody follows afterwards.
     pub fn end(&self, end: End, mut deliver: impl FnMut(usize, Message)) {
-        for subscriber in self.subscribers.take() {
+        for follower in self.followers.take() {
             let message = Message::Ended {
-                channel: subscriber.channel,
-                epoch: subscriber.epoch,
+                channel: follower.channel,
+                epoch: follower.epoch,
                 end,
             };
-            deliver(subscriber.shard, message);
+            deliver(follower.shard, message);
         }
     }
 
     fn news_for(&self, index: usize) -> Option<(usize, Option<Message>, u64)> {
-        let subscribers = self.subscribers.borrow();
-        let subscriber = subscribers.get(index)?;
+        let followers = self.followers.borrow();
+        let follower = followers.get(index)?;
         let ring = self.ring.borrow();
-        let chunks: Vec<_> = ring.since(subscriber.next_seq).cloned().collect();
+        let chunks: Vec<_> = ring.since(follower.next_seq).cloned().collect();
         let message = (!chunks.is_empty()).then_some(Message::Chunks {
-            channel: subscriber.channel,
-            epoch: subscriber.epoch,
+            channel: follower.channel,
+            epoch: follower.epoch,
             chunks,
         });
-        Some((subscriber.shard, message, ring.head_seq()))
+        Some((follower.shard, message, ring.head_seq()))
     }
 
     fn mark_told(&self, index: usize, shard: usize, head_seq: u64) {
-        let mut subscribers = self.subscribers.borrow_mut();
-        if let Some(subscriber) = subscribers.get_mut(index)
-            && subscriber.shard == shard
+        let mut followers = self.followers.borrow_mut();
+        if let Some(follower) = followers.get_mut(index)
+            && follower.shard == shard
         {
-            subscriber.next_seq = head_seq;
+            follower.next_seq = head_seq;
         }
     }
 }
@@ -219,5 +233,6 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.enter(Phase::Opening);
+        self.measure(0);
     }
 }

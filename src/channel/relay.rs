@@ -26,9 +26,9 @@ pub struct Relay {
     pub limits: Stream,
     /// What is counted for the channel on this shard.
     pub counters: Rc<ChannelCounters>,
-    /// Tasks that wait for the next chunk.
+    /// Tasks that wait for the next chunk, or for the end.
     pub news: Wakers,
-    /// Tasks that wait for the channel's end and nothing else.
+    /// Tasks that wait for the channel's end alone: those whose socket takes nothing now.
     pub ends: Wakers,
     ring: RefCell<Ring>,
     viewers: Cell<usize>,

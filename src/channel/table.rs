@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::channel::home::Home;
-use crate::channel::id::{ChannelId, Hash};
+use crate::channel::id::{ChannelId, Content, Hash};
 use crate::channel::relay::Relay;
 use crate::channel::wakers::Wakers;
 use crate::channel::{End, NotStarted};
@@ -150,6 +150,7 @@ pub struct Homes {
     open: RefCell<HashMap<ChannelId, Rc<Home>>>,
     aliases: RefCell<HashMap<ChannelId, ChannelId>>,
     contents: RefCell<HashMap<Hash, ChannelId>>,
+    infohashes: RefCell<HashMap<Content, Hash>>,
     refusals: RefCell<HashMap<ChannelId, Refusal>>,
     playlists_us: RefCell<HashMap<ChannelId, u64>>,
 }
@@ -198,7 +199,7 @@ impl Homes {
     pub fn close(&self, id: ChannelId) {
         self.open.borrow_mut().remove(&id);
         self.aliases.borrow_mut().retain(|_, to| *to != id);
-        self.contents.borrow_mut().retain(|_, owner| *owner != id);
+        self.release(id);
     }
 
     /// Makes `id` another name of the open channel `of`.
@@ -206,18 +207,39 @@ impl Homes {
         self.aliases.borrow_mut().insert(id, of);
     }
 
-    /// Says that `id` plays this content; an answer names the channel that already does.
-    pub fn claim(&self, content: Hash, id: ChannelId) -> Option<ChannelId> {
-        let mut contents = self.contents.borrow_mut();
-        let owner = *contents.entry(content).or_insert(id);
-        (owner != id).then_some(owner)
+    /// Says that `id` plays this content, unless another channel does.
+    pub fn claim(&self, content: Hash, id: ChannelId) {
+        self.contents.borrow_mut().entry(content).or_insert(id);
     }
 
-    /// Says that `id` no longer plays this content.
-    pub fn release(&self, content: Hash, id: ChannelId) {
-        let mut contents = self.contents.borrow_mut();
-        if contents.get(&content) == Some(&id) {
-            contents.remove(&content);
+    /// The channel that plays this content.
+    #[must_use]
+    pub fn owner(&self, content: Hash) -> Option<ChannelId> {
+        self.contents.borrow().get(&content).copied()
+    }
+
+    /// Says that `id` plays none of its content any more.
+    pub fn release(&self, id: ChannelId) {
+        self.contents.borrow_mut().retain(|_, owner| *owner != id);
+    }
+
+    /// Remembers what the engine said: which infohash an identifier stands for.
+    ///
+    /// Bound: [`REFUSALS_MAX`] identifiers; when it is reached, all are forgotten and learnt anew.
+    pub fn learn(&self, content: Content, infohash: Hash) {
+        let mut infohashes = self.infohashes.borrow_mut();
+        if infohashes.len() >= REFUSALS_MAX {
+            infohashes.clear();
+        }
+        infohashes.insert(content, infohash);
+    }
+
+    /// The infohash of an identifier, as far as it is known without asking.
+    #[must_use]
+    pub fn infohash(&self, content: Content) -> Option<Hash> {
+        match content {
+            Content::Infohash(hash) => Some(hash),
+            Content::ContentId(_) => self.infohashes.borrow().get(&content).copied(),
         }
     }
 
@@ -253,7 +275,7 @@ impl Homes {
     }
 }
 
-/// How many failed starts a shard remembers at once.
+/// How many failed starts, and how many identifiers of content, a shard remembers at once.
 pub const REFUSALS_MAX: usize = 4096;
 
 /// How often the log mentions one channel's playlist.
@@ -323,10 +345,15 @@ mod tests {
     fn content_has_one_owner_and_a_refusal_is_forgotten() {
         let homes = Homes::default();
         let hash: Hash = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
-        assert_eq!(homes.claim(hash, ID), None);
-        assert_eq!(homes.claim(hash, ChannelId::Configured(2)), Some(ID));
+        homes.claim(hash, ID);
+        homes.claim(hash, ChannelId::Configured(2));
+        assert_eq!(homes.owner(hash), Some(ID));
         homes.close(ID);
-        assert_eq!(homes.claim(hash, ChannelId::Configured(2)), None);
+        assert_eq!(homes.owner(hash), None);
+        assert_eq!(homes.infohash(Content::Infohash(hash)), Some(hash));
+        assert_eq!(homes.infohash(Content::ContentId(hash)), None);
+        homes.learn(Content::ContentId(hash), hash);
+        assert_eq!(homes.infohash(Content::ContentId(hash)), Some(hash));
         homes.remember(ID, NotStarted::Refused, 0, 10);
         assert_eq!(homes.refusal(ID, 9), Some(NotStarted::Refused));
         assert_eq!(homes.refusal(ID, 10), None);

@@ -8,10 +8,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::net::TcpStream;
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
@@ -20,6 +21,7 @@ use crate::http::request::Method;
 use crate::http::response::Refusal;
 use crate::shard::Shard;
 use crate::shard::fd::{self, Listener};
+use crate::shard::permits::{Permit, Permits};
 
 /// A listening socket for each shard on one address, and the address with its real port.
 ///
@@ -74,20 +76,23 @@ pub enum ListenError {
 
 /// Accepts connections for ever and gives each to `answer` as a task of its own. Must be all that its task awaits.
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
-pub async fn run<F>(shard: Rc<Shard>, socket: OwnedFd, answer: fn(Rc<Shard>, Connection) -> F)
-where
+pub async fn run<F>(
+    shard: Rc<Shard>,
+    socket: OwnedFd,
+    permits: Arc<Permits>,
+    answer: fn(Rc<Shard>, Connection) -> F,
+) where
     F: Future<Output = ()> + 'static,
 {
     let listener = Listener::new(socket);
     let mut reserve = Reserve::new();
     loop {
-        let Some(permit) = shard.process.connections.take() else {
+        let Some(permit) = permits.take() else {
             shard.clock.after(PAUSE).await;
             continue;
         };
-        match listener.glommio.shared_accept().await {
-            Ok(accepted) => {
-                let stream = accepted.bind_to_executor();
+        match listener.accept().await {
+            Ok(stream) => {
                 if let Some(connection) = prepare(&shard, stream, permit) {
                     shard.spawn("connection", answer(Rc::clone(&shard), connection));
                 }
@@ -96,7 +101,9 @@ where
                 drop(permit);
                 shard.counters.accept_errors.add(1);
                 log::debug!("accept failed shard={} error=\"{error}\"", shard.index);
-                reserve.refuse_one(&listener);
+                if is_exhausted(&error) {
+                    reserve.refuse_one(&listener);
+                }
                 shard.clock.after(PAUSE).await;
             }
         }
@@ -104,12 +111,17 @@ where
     }
 }
 
+/// Whether accept failed for want of descriptors or memory, and not for a fault of the one connection.
+fn is_exhausted(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(
+        errno,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
 /// Sets what every accepted connection needs; `None` if it is gone already.
-fn prepare(
-    shard: &Rc<Shard>,
-    stream: TcpStream,
-    permit: crate::shard::permits::Permit,
-) -> Option<Connection> {
+fn prepare(shard: &Rc<Shard>, stream: TcpStream, permit: Permit) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     let set = || {
         let socket = fd::of_stream(&stream);
@@ -130,7 +142,7 @@ fn prepare(
         log::debug!("an accepted connection could not be set up error=\"{error}\"");
         return None;
     }
-    Some(Connection::new(stream, peer, shard.clock.now_us(), permit))
+    Some(Connection::new(stream, peer, permit))
 }
 
 /// One descriptor kept for the moment when there is none left, so that a refusal can still be said.
@@ -154,8 +166,17 @@ impl Reserve {
             rustix::io::ioctl_fionbio(socket, true)?;
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
             let connection = rustix::net::accept_with(socket, flags)?;
+            // A request that stays unread would turn the close into a reset and take the answer with it.
+            let mut request = [0; 4096];
+            let unread =
+                rustix::net::recv(&connection, &mut request, rustix::net::RecvFlags::DONTWAIT);
+            log::debug!(
+                "a connection is refused for want of descriptors request={}",
+                unread.is_ok()
+            );
             let answer = Refusal::Busy.answer().to_bytes(Method::Get);
             rustix::net::send(&connection, &answer, rustix::net::SendFlags::NOSIGNAL)?;
+            rustix::io::ioctl_fionbio(socket, false)?;
             Ok(())
         };
         if let Err(error) = refuse() {

@@ -20,7 +20,6 @@ use crate::shard::permits::Permit;
 pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    began_us: u64,
     /// What has been read and not used.
     input: Vec<u8>,
     permit: Permit,
@@ -35,13 +34,12 @@ pub enum NoRequest {
 }
 
 impl Connection {
-    /// A connection that was accepted at `began_us`.
+    /// A connection that has just been accepted.
     #[must_use]
-    pub fn new(stream: TcpStream, peer: SocketAddr, began_us: u64, permit: Permit) -> Self {
+    pub fn new(stream: TcpStream, peer: SocketAddr, permit: Permit) -> Self {
         Self {
             stream,
             peer,
-            began_us,
             input: Vec::new(),
             permit,
         }
@@ -51,12 +49,6 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
-    }
-
-    /// When it was accepted, in microseconds of the clock.
-    #[must_use]
-    pub fn began_us(&self) -> u64 {
-        self.began_us
     }
 
     /// Reads one request head within `limit`.
@@ -105,7 +97,7 @@ impl Connection {
     /// Writes an answer and leaves the connection open.
     ///
     /// # Errors
-    /// [`NoRequest::Gone`] if the peer does not take it within [`WRITE_MAX`].
+    /// [`NoRequest::Gone`] if the peer does not take it within `WRITE_MAX`.
     pub async fn write(&mut self, clock: &Clock, answer: &Bytes) -> Result<(), NoRequest> {
         match clock.limit(WRITE_MAX, self.stream.write_all(answer)).await {
             Some(Ok(())) => Ok(()),

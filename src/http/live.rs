@@ -18,7 +18,6 @@ use crate::http::connection::{Connection, NoRequest};
 use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
 use crate::http::route::{self, Route, Watch};
-use crate::metrics::ViewerEnd;
 use crate::shard::{Offer, Shard};
 use crate::viewer::Viewer;
 use crate::viewer::burst::{self, Start};
@@ -33,6 +32,7 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
             return refuse(&shard, connection, Method::Get, refusal).await;
         }
     };
+    let asked_us = shard.clock.now_us();
     let method = request.method;
     match judge(&shard, &connection, &request) {
         Ok(Asked::Options) => {
@@ -46,7 +46,7 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
                 .await
         }
         Ok(Asked::Watch(offer)) => {
-            if let Err((connection, refusal)) = watch(&shard, connection, &offer).await {
+            if let Err((connection, refusal)) = watch(&shard, connection, &offer, asked_us).await {
                 refuse(&shard, connection, method, refusal).await;
             }
         }
@@ -113,6 +113,7 @@ async fn watch(
     shard: &Rc<Shard>,
     mut connection: Connection,
     offer: &Offer,
+    asked_us: u64,
 ) -> Result<(), (Connection, Refusal)> {
     let Some(_permit) = shard.process.viewers.take() else {
         return Err((connection, Refusal::Busy));
@@ -123,12 +124,10 @@ async fn watch(
     let start = match first_media(shard, &mut connection, seat.relay(), limit).await {
         Ok(start) => start,
         Err(NoRequest::Gone) => {
-            seat.relay().counters.viewer_ended(ViewerEnd::ClientClosed);
             return Ok(());
         }
         Err(NoRequest::Refused(refusal)) => return Err((connection, refusal)),
     };
-    let asked_us = connection.began_us();
     let (stream, _connected) = connection.into_parts();
     let head = response::stream_head();
     Viewer::new(Rc::clone(shard), seat, stream, &head, &start, asked_us)

@@ -106,15 +106,13 @@ macro_rules! reasons {
 reasons! {
     /// Why a viewer's session ended.
     ViewerEnd {
-        /// The viewer closed its connection.
-        ClientClosed = "client_closed",
         /// corecast drains: its deadline came.
         Drain = "drain",
         /// A fault of ours ended the viewer's task.
         Fault = "fault",
         /// The viewer sent more than a player has to say.
         Flood = "flood",
-        /// The peer vanished or reset the connection.
+        /// The peer vanished: it acknowledges nothing any more.
         PeerLost = "peer_lost",
         /// The viewer took no byte for `write_stall_ms`.
         Stalled = "stalled",
@@ -122,6 +120,8 @@ reasons! {
         TooSlow = "too_slow",
         /// The channel's upstreams are gone.
         UpstreamLost = "upstream_lost",
+        /// The viewer closed or reset its connection.
+        ViewerClosed = "viewer_closed",
     }
 }
 

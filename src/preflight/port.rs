@@ -7,6 +7,8 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Socket, Type};
@@ -15,7 +17,7 @@ use super::Requirement;
 
 /// Whether nobody else listens on the address; `key` is where the operator would choose another.
 pub(super) fn is_free(address: SocketAddr, key: &str) -> Requirement {
-    let refusal = match bind(address) {
+    let refusal = match bind_patiently(address) {
         Ok(()) => return Requirement::ok(PORT, format!("{address} is free")),
         Err(refusal) => refusal,
     };
@@ -49,6 +51,24 @@ pub(super) fn is_free(address: SocketAddr, key: &str) -> Requirement {
         ),
     };
     Requirement::fail(PORT, detail, cure)
+}
+
+/// Takes the address and gives it back. An instance that has just ended may still be listening for a moment, since the
+/// kernel gives up the sockets of io_uring after the process: what nobody holds is waited for.
+#[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
+fn bind_patiently(address: SocketAddr) -> io::Result<()> {
+    for _ in 0..ORPHAN_TRIES {
+        match bind(address) {
+            Err(refusal)
+                if refusal.kind() == io::ErrorKind::AddrInUse
+                    && holder(address.port()).is_none() =>
+            {
+                thread::sleep(ORPHAN_PAUSE);
+            }
+            settled => return settled,
+        }
+    }
+    bind(address)
 }
 
 /// Takes the address and gives it back.
@@ -104,6 +124,12 @@ fn listening(table: &str, port: u16) -> Vec<String> {
 }
 
 const PORT: &str = "port";
+
+/// How often a port that nobody holds is tried again.
+const ORPHAN_TRIES: u32 = 40;
+
+/// The pause between two tries.
+const ORPHAN_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

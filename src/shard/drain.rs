@@ -5,12 +5,12 @@
 //! others. The second request ends the shard at once.
 
 use std::cell::Cell;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, FutureExt};
-use std::os::fd::OwnedFd;
 
 use crate::channel::End;
 use crate::shard::{Shard, fd};
@@ -60,13 +60,15 @@ async fn wind_down(shard: &Rc<Shard>) {
         shard.unsubscribe(&relay);
     }
     until(shard, VIEWERS_END, |shard| shard.viewers.get() == 0).await;
-    until(shard, HOMES_END, |shard| shard.table.homes.is_empty()).await;
+    // Viewers of its channels may sit on other shards, which have the same time.
+    let whole = drain + VIEWERS_END + HOMES_END;
+    until(shard, whole, |shard| shard.table.homes.is_empty()).await;
     shard
         .process
         .unfinished_shards
         .fetch_sub(1, Ordering::Relaxed);
     let is_last = |shard: &Shard| shard.process.unfinished_shards.load(Ordering::Relaxed) == 0;
-    until(shard, drain + VIEWERS_END + HOMES_END, is_last).await;
+    until(shard, whole, is_last).await;
 }
 
 /// Waits for a state of the shard, but not longer than `limit`.
@@ -86,4 +88,4 @@ const TICK: Duration = Duration::from_millis(10);
 const VIEWERS_END: Duration = Duration::from_millis(1500);
 
 /// How long fetches have for stopping their engine sessions.
-const HOMES_END: Duration = Duration::from_millis(3000);
+const HOMES_END: Duration = Duration::from_millis(4500);

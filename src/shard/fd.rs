@@ -8,6 +8,7 @@
     reason = "glommio adopts and lends descriptors only as raw numbers"
 )]
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use glommio::net::{TcpListener, TcpStream, UnixStream};
@@ -37,8 +38,7 @@ pub fn of_listener(listener: &Listener) -> BorrowedFd<'_> {
 ///
 /// glommio's listener keeps its descriptor to itself, so its number is remembered here.
 pub struct Listener {
-    /// The listener.
-    pub glommio: TcpListener,
+    glommio: TcpListener,
     raw: RawFd,
 }
 
@@ -50,5 +50,16 @@ impl Listener {
         // SAFETY: the descriptor is open and ours alone; the listener becomes its only owner.
         let glommio = unsafe { TcpListener::from_raw_fd(raw) };
         Self { glommio, raw }
+    }
+
+    /// Accepts one connection.
+    ///
+    /// Cancel safety: none: dropping it loses a connection. Its task must await nothing else.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn accept(&self) -> io::Result<TcpStream> {
+        let accepted = self.glommio.shared_accept().await?;
+        Ok(accepted.bind_to_executor())
     }
 }

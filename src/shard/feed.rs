@@ -168,6 +168,7 @@ impl Inlet {
     pub async fn drain_into(self, take: impl Fn(usize, Message)) {
         while let Some(message) = self.receiver.recv().await {
             take(self.from, message);
+            glommio::yield_if_needed().await;
         }
     }
 }
@@ -259,7 +260,12 @@ impl Peer {
             // The home's ring keeps chunks; they are offered, never sent.
             Message::Chunks { .. } => return,
         };
-        self.outbox.borrow_mut().insert(slot, message);
+        let mut outbox = self.outbox.borrow_mut();
+        // A guess from one more address is not worth memory when that many wait.
+        if matches!(slot, Slot::BadLogin(_)) && outbox.len() >= BAD_LOGINS_MAX {
+            return;
+        }
+        outbox.insert(slot, message);
     }
 
     fn flush(&self) -> bool {
@@ -275,6 +281,9 @@ impl Peer {
         }
     }
 }
+
+/// How many messages may wait in an outbox for a bad login still to be added.
+const BAD_LOGINS_MAX: usize = 1024;
 
 /// How many messages one feed holds; a shard that is this far behind hears late.
 const FEED_MESSAGES: usize = 512;

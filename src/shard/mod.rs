@@ -45,8 +45,10 @@ use crate::{admin, http, upstream};
 pub struct Process {
     /// The configuration.
     pub config: Arc<Config>,
-    /// Permits for connections, viewers or not.
+    /// Permits for connections on the viewers' listeners.
     pub connections: Arc<Permits>,
+    /// Permits for connections on the operator's listener: viewers cannot use them up.
+    pub admin_connections: Arc<Permits>,
     /// Permits for viewers.
     pub viewers: Arc<Permits>,
     /// Shards that still have something to finish before the process may end.
@@ -151,6 +153,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         tasks.push(glommio::spawn_local(http::accept::run(
             Rc::clone(&shard),
             listener,
+            Arc::clone(&setup.process.connections),
             http::live::answer,
         )));
     }
@@ -158,6 +161,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         tasks.push(glommio::spawn_local(http::accept::run(
             Rc::clone(&shard),
             listener,
+            Arc::clone(&setup.process.admin_connections),
             admin::answer,
         )));
     }

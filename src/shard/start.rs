@@ -40,9 +40,13 @@ pub fn serve(
     let ready = doors.ready_line(&config, shards);
     let watch = doors.watch_line(&config);
     let viewers_max = config.server.viewers_max;
-    let connections = (viewers_max + (viewers_max / 8).max(SPARE_CONNECTIONS)).min(connections_max);
+    // Each accept loop holds a permit for the connection to come.
+    let waiting = shards * config.server.listen.len();
+    let connections = viewers_max + (viewers_max / 8).max(SPARE_CONNECTIONS) + waiting;
+    let connections = connections.min(connections_max);
     let process = Arc::new(Process {
         connections: Permits::new(connections),
+        admin_connections: Permits::new(ADMIN_CONNECTIONS),
         viewers: Permits::new(viewers_max),
         unfinished_shards: AtomicUsize::new(shards),
         epoch: Epoch::begin(),
@@ -84,6 +88,12 @@ pub enum ServeError {
     /// An address cannot be listened on.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A shard ended before all of them listened; the log has its reason.
+    #[error("shard {index} could not begin: corecast doctor says what is missing")]
+    NotStarted {
+        /// Which shard.
+        index: usize,
+    },
     /// A shard ended by itself.
     #[error("shard {index} ended by itself: this is a fault in corecast")]
     ShardEnded {
@@ -238,6 +248,10 @@ fn wait(
             Ok(Report::Ended {
                 index,
                 in_order: false,
+            }) if listening < shards => return Err(ServeError::NotStarted { index }),
+            Ok(Report::Ended {
+                index,
+                in_order: false,
             }) => return Err(ServeError::ShardEnded { index }),
             Err(_) => break,
         }
@@ -257,5 +271,8 @@ fn stop_signals() -> io::Result<OwnedFd> {
 /// Connections beside those of viewers: requests that are being answered, at least.
 const SPARE_CONNECTIONS: usize = 64;
 
-/// Threads per shard for what blocks: resolving names, reading certificates.
-const BLOCKING_THREADS: usize = 4;
+/// Connections on the operator's listener.
+const ADMIN_CONNECTIONS: usize = 64;
+
+/// Threads per shard for what blocks: reading certificates, once.
+const BLOCKING_THREADS: usize = 1;

@@ -11,7 +11,7 @@ use url::Url;
 use crate::channel::id::{Content, Hash};
 use crate::clock::Clock;
 use crate::upstream::connect::Connector;
-use crate::upstream::error::{FetchError, Host};
+use crate::upstream::error::{Chain, FetchError, Host};
 use crate::upstream::http::{self, Get};
 
 /// The engine, as one fetch speaks to it.
@@ -65,7 +65,12 @@ impl Engine<'_> {
             Ok(session) => Ok(session),
             Err(error) => {
                 // It is of no use, but it is open.
-                self.stop_at(command).await?;
+                if let Err(unstopped) = self.stop_at(command).await {
+                    log::warn!(
+                        "engine session was not stopped error=\"{}\"",
+                        Chain(&unstopped)
+                    );
+                }
                 Err(error)
             }
         }
@@ -247,7 +252,7 @@ fn line(text: &str) -> Box<str> {
 }
 
 /// How long a stop may take.
-pub const STOP_MAX: Duration = Duration::from_secs(2);
+const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// How long a question after progress may take.
 const STAT_MAX: Duration = Duration::from_secs(2);

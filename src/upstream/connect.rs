@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,7 +37,7 @@ impl Connector {
         }
     }
 
-    /// Connects to a URL's host, trying its addresses in turn, each for at most [`CONNECT_MAX`].
+    /// Connects to a URL's host, trying its addresses in turn, each for at most `CONNECT_MAX`.
     ///
     /// `trust` says which addresses may be reached at all.
     ///
@@ -86,6 +86,11 @@ impl Connector {
         if url.scheme() != "https" {
             return Ok(Connection::Plain(stream));
         }
+        let slow = || FetchError::Slow {
+            from: to.clone(),
+            phase: Phase::Connect,
+            limit_ms: CONNECT_MAX.as_millis(),
+        };
         let failed = |source| FetchError::Tls {
             to: to.clone(),
             source,
@@ -100,8 +105,11 @@ impl Connector {
         let connector = match known {
             Some(connector) => connector,
             None => {
-                let connector = glommio::executor().spawn_blocking(tls_connector).await;
-                let connector = connector.map_err(failed)?;
+                let read = glommio::executor().spawn_blocking(tls_connector);
+                let connector = match clock.limit(CONNECT_MAX, read).await {
+                    Some(connector) => connector.map_err(failed)?,
+                    None => return Err(slow()),
+                };
                 self.tls.replace(Some(connector.clone()));
                 connector
             }
@@ -112,11 +120,7 @@ impl Connector {
         {
             Some(Ok(stream)) => Ok(Connection::Secure(Box::new(stream))),
             Some(Err(source)) => Err(failed(source)),
-            None => Err(FetchError::Slow {
-                from: to,
-                phase: Phase::Connect,
-                limit_ms: CONNECT_MAX.as_millis(),
-            }),
+            None => Err(slow()),
         }
     }
 }
@@ -152,7 +156,7 @@ impl Trust {
             IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
             IpAddr::V6(ip) => ip.is_unicast_link_local(),
         };
-        let is_local = is_link_local || ip.is_unspecified() || ip.is_multicast();
+        let is_local = is_link_local || ip.is_unspecified() || ip.is_multicast() || is_metadata(ip);
         address.port() != 0 && !is_local && (from_loopback || !ip.is_loopback())
     }
 }
@@ -205,6 +209,24 @@ impl AsyncWrite for Connection {
     }
 }
 
+/// Addresses outside the link-local range under which clouds show a host its secrets, however they are written.
+fn is_metadata(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip == Ipv4Addr::new(100, 100, 100, 200),
+        // The last is the prefix that translates to IPv4, which is judged as what it leads to.
+        IpAddr::V6(ip) => match ip.segments() {
+            [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254] => true,
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                let [a, b] = high.to_be_bytes();
+                let [c, d] = low.to_be_bytes();
+                let ip = Ipv4Addr::new(a, b, c, d);
+                ip.is_link_local() || ip.is_loopback() || is_metadata(ip.into())
+            }
+            _ => false,
+        },
+    }
+}
+
 async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(address, CONNECT_MAX).await?;
     let socket = fd::of_stream(&stream);
@@ -250,6 +272,9 @@ mod tests {
             "[::1]:80",
             "[fe80::1]:80",
             "[::ffff:127.0.0.1]:80",
+            "100.100.100.200:80",
+            "[fd00:ec2::254]:80",
+            "[64:ff9b::a9fe:a9fe]:80",
             "8.8.8.8:0",
         ] {
             assert!(!trust.allows(refused.parse().unwrap()), "{refused}");

@@ -251,14 +251,6 @@ async fn exchange(
     let mut bytes = Vec::new();
     let mut piece = [0; 4096];
     loop {
-        let read = connection.read(&mut piece).await.map_err(failed)?;
-        if read == 0 {
-            return Err(FetchError::Ended {
-                from,
-                read_bytes: 0,
-            });
-        }
-        bytes.extend_from_slice(piece.get(..read).unwrap_or_default());
         let bad = || FetchError::BadHead {
             from: Host::from(url),
             limit_bytes: HEAD_BYTES_MAX,
@@ -279,6 +271,14 @@ async fn exchange(
             Ok(httparse::Status::Partial) if bytes.len() < HEAD_BYTES_MAX => {}
             Ok(httparse::Status::Partial) | Err(_) => return Err(bad()),
         }
+        let read = connection.read(&mut piece).await.map_err(failed)?;
+        if read == 0 {
+            return Err(FetchError::Ended {
+                from,
+                read_bytes: 0,
+            });
+        }
+        bytes.extend_from_slice(piece.get(..read).unwrap_or_default());
     }
 }
 

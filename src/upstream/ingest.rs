@@ -21,8 +21,12 @@ pub struct Ingest {
     judged: usize,
     chunk_age_us: u64,
     last_us: u64,
+    /// Whether a whole packet waits for the byte behind it.
+    is_waiting: bool,
     /// Bytes thrown away before this fetch.
     earlier_junk_bytes: u64,
+    /// Whether this fetch has brought a point to start at.
+    has_joined: bool,
     seen: Tallies,
 }
 
@@ -47,7 +51,9 @@ impl Ingest {
             judged: 0,
             chunk_age_us: micros(limits.chunk_age),
             last_us: 0,
+            is_waiting: false,
             earlier_junk_bytes: 0,
+            has_joined: false,
             seen: Tallies::default(),
         })
     }
@@ -77,7 +83,11 @@ impl Ingest {
         loop {
             let unjudged = self.writer.pending().get(self.judged..).unwrap_or_default();
             match self.resync.next(unjudged, false) {
-                Step::NeedMore => break,
+                Step::NeedMore => {
+                    // One whole packet waits only for the first byte of the next, to be sure of its end.
+                    self.is_waiting = unjudged.len() == PACKET_BYTES && self.resync.is_locked();
+                    break;
+                }
                 Step::Junk(junk) => self.writer.squeeze(self.judged, junk),
                 Step::Packet => has_closed |= self.packet(home, now_us)?,
             }
@@ -92,16 +102,14 @@ impl Ingest {
     /// As [`Ingest::take`].
     pub fn age(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
         let mut has_closed = false;
-        let unjudged = self.writer.pending().get(self.judged..).unwrap_or_default();
-        // One whole packet waits only for the first byte of the next, to be sure of its end.
-        let is_waiting = unjudged.len() == PACKET_BYTES && self.resync.is_locked();
-        if is_waiting && now_us >= self.last_us + self.chunk_age_us {
-            let is_packet = matches!(self.resync.next(unjudged, true), Step::Packet);
-            if is_packet {
+        if self.is_waiting && now_us >= self.last_us + self.chunk_age_us {
+            let unjudged = self.writer.pending().get(self.judged..).unwrap_or_default();
+            self.is_waiting = false;
+            if matches!(self.resync.next(unjudged, true), Step::Packet) {
                 has_closed |= self.packet(home, now_us)?;
             }
         }
-        let is_old = self.due_us().is_some_and(|due_us| now_us >= due_us);
+        let is_old = self.chunk_due_us().is_some_and(|due_us| now_us >= due_us);
         if is_old && let Some(closed) = self.chunker.flush() {
             self.publish(home, &closed, now_us)?;
             has_closed = true;
@@ -109,9 +117,17 @@ impl Ingest {
         Ok(has_closed)
     }
 
-    /// When the open chunk will be too old.
+    /// When something that waits will have waited too long: the open chunk, or a packet for its end to be sure.
     #[must_use]
     pub fn due_us(&self) -> Option<u64> {
+        let waiting = self.is_waiting.then_some(self.last_us + self.chunk_age_us);
+        match (self.chunk_due_us(), waiting) {
+            (Some(chunk), Some(packet)) => Some(chunk.min(packet)),
+            (chunk, packet) => chunk.or(packet),
+        }
+    }
+
+    fn chunk_due_us(&self) -> Option<u64> {
         self.chunker
             .open_since_us()
             .map(|since_us| since_us + self.chunk_age_us)
@@ -122,18 +138,28 @@ impl Ingest {
     /// # Errors
     /// As [`Ingest::take`].
     pub fn cut(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
+        let published = self.publish_rest(home, now_us);
+        self.count(home);
+        self.chunker.splice();
+        self.resync.lost();
+        self.earlier_junk_bytes = self.resync.junk_bytes();
+        self.has_joined = false;
+        self.is_waiting = false;
+        published
+    }
+
+    /// Publishes the whole packets that are left and drops the torn rest.
+    fn publish_rest(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
         let mut has_closed = false;
         loop {
             let unjudged = self.writer.pending().get(self.judged..).unwrap_or_default();
-            if unjudged.is_empty() {
-                break;
-            }
             match self.resync.next(unjudged, true) {
                 Step::Packet => has_closed |= self.packet(home, now_us)?,
                 Step::Junk(junk) => self.writer.squeeze(self.judged, junk),
                 Step::NeedMore => {
                     let rest = unjudged.len();
                     self.writer.squeeze(self.judged, rest);
+                    break;
                 }
             }
         }
@@ -141,11 +167,13 @@ impl Ingest {
             self.publish(home, &closed, now_us)?;
             has_closed = true;
         }
-        self.count(home);
-        self.chunker.splice();
-        self.resync.lost();
-        self.earlier_junk_bytes = self.resync.junk_bytes();
         Ok(has_closed)
+    }
+
+    /// Whether this fetch has brought a point to start at.
+    #[must_use]
+    pub fn has_joined(&self) -> bool {
+        self.has_joined
     }
 
     /// Bytes of this fetch that were thrown away, while its packets are not in step.
@@ -183,18 +211,22 @@ impl Ingest {
     }
 
     fn publish(&mut self, home: &Home, closed: &Closed, now_us: u64) -> Result<(), FetchError> {
+        let bytes = closed.packets * PACKET_BYTES;
+        self.judged = self.judged.saturating_sub(bytes);
+        // Taken before anything can fail: the chunker has closed it and speaks of what follows.
+        let extent = self.writer.publish(bytes);
         if let Some(splice) = &closed.splice {
-            let extent = Extent::copy_of(splice).map_err(|source| FetchError::Memory { source })?;
             let seam = Closed {
                 join: None,
                 splice: None,
                 ..closed.clone()
             };
-            home.append(extent, &seam, now_us);
+            let announced =
+                Extent::copy_of(splice).map_err(|source| FetchError::Memory { source })?;
+            home.append(announced, &seam, now_us);
         }
-        let bytes = closed.packets * PACKET_BYTES;
-        self.judged = self.judged.saturating_sub(bytes);
-        home.append(self.writer.publish(bytes), closed, now_us);
+        self.has_joined |= closed.join.is_some();
+        home.append(extent, closed, now_us);
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub struct Viewer {
     stream: TcpStream,
     news: Place,
     ends: Place,
-    position: Position,
+    next: Next,
     /// Bytes of the channel before the next one this viewer is sent, skipped ones included.
     at_bytes: u64,
     /// What goes out before the cursor moves on: the head, a join record, the rest of a packet.
@@ -53,17 +53,20 @@ pub struct Viewer {
     stalled: Option<Alarm>,
     /// Runs once the channel has ended and the last packet is not out.
     ending: Option<Alarm>,
+    /// It was ended in the middle of a packet: there is nothing left to end in order.
+    is_cut: bool,
     input_bytes: usize,
     asked_us: u64,
     has_media: bool,
     sent_bytes: u64,
 }
 
-enum Position {
+/// Where a viewer goes on.
+enum Next {
     /// Sends from here on.
     At(Cursor),
     /// Has left the ring, which held no join point: goes on at the next one from this number on.
-    Awaiting(u64),
+    JoinFrom(u64),
 }
 
 /// What one step came to.
@@ -93,12 +96,13 @@ impl Viewer {
             stream,
             news,
             ends,
-            position: Position::At(Cursor::at(start.chunk.seq)),
-            at_bytes: start.chunk.position,
+            next: Next::At(Cursor::at(start.chunk.seq)),
+            at_bytes: start.chunk.bytes_before,
             prefix: concat(head, &start.record.psi),
             begun: None,
             stalled: None,
             ending: None,
+            is_cut: false,
             input_bytes: 0,
             asked_us,
             has_media: false,
@@ -136,7 +140,9 @@ impl Viewer {
         loop {
             match self.step(cx, budget) {
                 Step::Sent(bytes) => {
-                    self.stalled = None;
+                    if bytes > 0 {
+                        self.stalled = None;
+                    }
                     budget = budget.saturating_sub(bytes);
                     if budget == 0 {
                         cx.waker().wake_by_ref();
@@ -150,7 +156,10 @@ impl Viewer {
                 }
                 Step::Blocked => {
                     self.news.forget();
-                    return self.poll_deadlines(cx).map(|()| self.overdue());
+                    return self.poll_deadlines(cx).map(|()| {
+                        self.is_cut = true;
+                        self.overdue()
+                    });
                 }
                 Step::Over(end) => return Poll::Ready(end),
             }
@@ -168,9 +177,8 @@ impl Viewer {
                 End::Drained => ViewerEnd::Drain,
                 End::NotStarted(_) | End::UpstreamLost => ViewerEnd::UpstreamLost,
             };
-            self.prefix = self.rest_of_packet();
-            self.begun = None;
-            self.position = Position::Awaiting(u64::MAX);
+            self.finish_packet();
+            self.next = Next::JoinFrom(u64::MAX);
             return if self.prefix.is_empty() {
                 Step::Over(end)
             } else {
@@ -178,9 +186,9 @@ impl Viewer {
             };
         }
         let ring = relay.ring();
-        let cursor = match self.position {
-            Position::At(cursor) => cursor,
-            Position::Awaiting(from_seq) => {
+        let cursor = match self.next {
+            Next::At(cursor) => cursor,
+            Next::JoinFrom(from_seq) => {
                 let point = ring.newest_join().filter(|chunk| chunk.seq >= from_seq);
                 return match point.and_then(Start::at) {
                     Some(start) => self.skip(&start),
@@ -245,7 +253,7 @@ impl Viewer {
                 .observe(now_us.saturating_sub(self.asked_us));
         }
         cursor.advance(ring, bytes);
-        self.position = Position::At(cursor);
+        self.next = Next::At(cursor);
         self.at_bytes += bytes as u64;
         // Kept only while a packet of it may have to be finished after it has left the ring.
         self.begun = match ring.chunk(cursor.seq()) {
@@ -258,42 +266,45 @@ impl Viewer {
 
     /// The cursor's chunk is gone: skip or end, as the channel is set.
     fn fall_behind(&mut self, ring: &Ring) -> Step {
+        if self.stalled.as_ref().is_some_and(Alarm::is_due) {
+            return Step::Over(ViewerEnd::Stalled);
+        }
         let limits = &self.seat.relay().limits;
-        match slow::lagged(ring, limits.slow, micros(limits.burst)) {
+        // A cushion as long as the ring would be lost again at once.
+        let cushion = limits.burst.min(limits.ring / 2);
+        match slow::lagged(ring, limits.slow, micros(cushion)) {
             Verdict::Drop => Step::Over(ViewerEnd::TooSlow),
             Verdict::Skip(start) => self.skip(&start),
             Verdict::Wait => {
-                self.position = Position::Awaiting(ring.head_seq());
-                Step::Drained
+                self.finish_packet();
+                self.next = Next::JoinFrom(ring.head_seq());
+                Step::Sent(0)
             }
         }
     }
 
     /// Goes on at a join point: the packet that was begun is finished first, then its record says what happened.
     fn skip(&mut self, start: &Start) -> Step {
+        self.finish_packet();
+        let skipped = start.chunk.bytes_before.saturating_sub(self.at_bytes);
         let counters = &self.seat.relay().counters;
-        let rest = self.rest_of_packet();
-        let skipped = start
-            .chunk
-            .position
-            .saturating_sub(self.at_bytes + rest.len() as u64);
         counters.skips.add(1);
         counters.skipped_bytes.add(skipped);
-        self.prefix = concat(&rest, &start.record.skip);
-        self.begun = None;
-        self.at_bytes = start.chunk.position;
-        self.position = Position::At(Cursor::at(start.chunk.seq));
+        self.prefix = concat(&self.prefix, &start.record.skip);
+        self.at_bytes = start.chunk.bytes_before;
+        self.next = Next::At(Cursor::at(start.chunk.seq));
         Step::Sent(0)
     }
 
-    /// What is missing of the packet that has partly gone out.
-    fn rest_of_packet(&self) -> Bytes {
-        let (Some(chunk), Position::At(cursor)) = (&self.begun, &self.position) else {
-            return Bytes::new();
+    /// Puts what is missing of the packet that has partly gone out in front of whatever follows.
+    fn finish_packet(&mut self) {
+        let (Some(chunk), Next::At(cursor)) = (self.begun.take(), &self.next) else {
+            return;
         };
         let end = cursor.offset().next_multiple_of(PACKET_BYTES);
         let rest = chunk.extent.as_slice().get(cursor.offset()..end);
-        Bytes::copy_from_slice(rest.unwrap_or_default())
+        self.prefix = Bytes::copy_from_slice(rest.unwrap_or_default());
+        self.at_bytes += self.prefix.len() as u64;
     }
 
     /// Notices that the viewer is gone; what it sends is thrown away.
@@ -302,7 +313,7 @@ impl Viewer {
         loop {
             match Pin::new(&mut self.stream).poll_read(cx, &mut scratch) {
                 Poll::Pending => return None,
-                Poll::Ready(Ok(0)) => return Some(ViewerEnd::ClientClosed),
+                Poll::Ready(Ok(0)) => return Some(ViewerEnd::ViewerClosed),
                 Poll::Ready(Ok(bytes)) => self.input_bytes += bytes,
                 Poll::Ready(Err(error)) => return Some(gone(&error)),
             }
@@ -352,18 +363,27 @@ impl Viewer {
             news,
             ends,
             begun,
+            is_cut,
             ..
         } = self;
         drop((news, ends, begun, seat));
         match end {
-            ViewerEnd::ClientClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
+            ViewerEnd::Drain | ViewerEnd::UpstreamLost if is_cut => reset_on_close(&stream),
+            ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
             ViewerEnd::Drain | ViewerEnd::UpstreamLost => {
                 if stream.shutdown(std::net::Shutdown::Write).await.is_err() {
                     return;
                 }
-                let mut scratch = [0; 512];
-                let until_closed =
-                    async { while stream.read(&mut scratch).await.is_ok_and(|bytes| bytes > 0) {} };
+                let until_closed = async {
+                    let mut scratch = [0; 512];
+                    let mut left = INPUT_BYTES_MAX;
+                    while let Ok(bytes @ 1..) = stream.read(&mut scratch).await {
+                        left = left.saturating_sub(bytes);
+                        if left == 0 {
+                            return;
+                        }
+                    }
+                };
                 shard.clock.limit(CLOSE_MAX, until_closed).await;
             }
             ViewerEnd::Flood | ViewerEnd::Stalled | ViewerEnd::TooSlow => reset_on_close(&stream),
@@ -395,7 +415,7 @@ impl Drop for Watching {
 
 fn gone(error: &io::Error) -> ViewerEnd {
     match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ViewerEnd::ClientClosed,
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ViewerEnd::ViewerClosed,
         _ => ViewerEnd::PeerLost,
     }
 }
