@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Everything that CI runs: format, lints, documentation, and every test.
+#
+# Wants a Debian with Rust and a C compiler. Installs the other tools that the tests use, where it may.
+# Stops at the first failure; what cargo said of each test crate comes last.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+fail() {
+    printf 'check.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+# The tools that tests start, each with its package.
+tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 openssl:openssl)
+
+install_missing() {
+    local packages=() tool
+    for tool in "${tools[@]}"; do
+        command -v "${tool%%:*}" >/dev/null || packages+=("${tool##*:}")
+    done
+    [[ ${#packages[@]} -eq 0 ]] && return
+    mapfile -t packages < <(printf '%s\n' "${packages[@]}" | sort -u)
+    local as_root=()
+    if [[ $EUID -ne 0 ]]; then
+        command -v sudo >/dev/null || fail "missing packages, and neither root nor sudo: apt-get install ${packages[*]}"
+        as_root=(sudo)
+    fi
+    command -v apt-get >/dev/null || fail "missing packages, and no apt-get: ${packages[*]}"
+    "${as_root[@]}" apt-get update
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"
+}
+
+# Found out now rather than when the first of them fails.
+try_namespace() {
+    local name="corecast-check-$$"
+    ip netns add "$name" 2>/dev/null || fail "the tests make network namespaces, which is refused here: run as root"
+    ip netns delete "$name"
+}
+
+step tools
+install_missing
+command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
+cargo fmt --version || fail "rustfmt is missing: rustup component add rustfmt"
+cargo clippy --version || fail "clippy is missing: rustup component add clippy"
+try_namespace
+
+step format
+cargo fmt --all --check
+
+step lints
+cargo clippy --workspace --all-targets --locked -- -D warnings
+
+step documentation
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+step tests
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# Five hundred viewers want the machine for themselves: others would be measured by them.
+cargo test --workspace --locked -- --skip load:: 2>&1 | tee "$log"
+cargo test --locked --test e2e -- load:: 2>&1 | tee -a "$log"
+
+step results
+grep -E '^ +(Running|Doc-tests) |^test result: ' "$log"
