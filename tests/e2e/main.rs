@@ -1,0 +1,78 @@
+//! End-to-end tests: the real binary between upstreams that fail and viewers that misbehave.
+//!
+//! The harness comes first, then one file per behaviour. Packets are numbered, so loss, repetition and reordering
+//! are seen to the byte; nothing waits for time, every wait has a deadline; a missing tool fails a test.
+//! `CORECAST_SOAK=1` runs the long forms.
+#![cfg(test)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests block, sleep and read the clock: they run outside the shards"
+)]
+#![expect(
+    clippy::disallowed_types,
+    reason = "the doubles' threads share what they have seen"
+)]
+#![expect(
+    clippy::unwrap_in_result,
+    reason = "what surprises a double ends the test"
+)]
+
+mod canary;
+mod config;
+mod engine;
+mod http;
+mod launch;
+mod names;
+mod netns;
+mod packets;
+mod scrape;
+mod server;
+mod steady;
+mod tls;
+mod tools;
+mod upstream;
+mod verify;
+mod viewer;
+mod wire;
+
+mod ace;
+mod bad_engine;
+mod commands;
+mod corpus;
+mod dead_peer;
+mod drain;
+mod failover;
+mod fanout;
+mod front;
+mod hostile;
+mod limits;
+mod linger;
+mod load;
+mod metrics;
+mod refusals;
+mod slow_viewer;
+mod start;
+mod startup;
+mod storms;
+mod ts;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `is_so`, looking again and again; panics after `time_ms`.
+#[track_caller]
+fn within(time_ms: u64, what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_millis(time_ms);
+    while !is_so() {
+        assert!(Instant::now() < until, "{what}: not within {time_ms} ms");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// How much a test does: `short` as a rule, `long` with `CORECAST_SOAK=1`.
+fn scaled(short: u64, long: u64) -> u64 {
+    if std::env::var_os("CORECAST_SOAK").is_some_and(|value| value == "1") {
+        long
+    } else {
+        short
+    }
+}

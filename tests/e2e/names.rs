@@ -1,0 +1,51 @@
+//! The names that tests and server share: metrics and the values of their labels. (pure)
+//!
+//! A test never spells one of them itself, so that a renamed reason is changed in one line.
+
+/// `viewer_ends_total{reason}`.
+pub(crate) mod ends {
+    pub(crate) const ALL: &[&str] = &[
+        VIEWER_CLOSED,
+        DRAIN,
+        "fault",
+        "flood",
+        PEER_LOST,
+        STALLED,
+        TOO_SLOW,
+        UPSTREAM_LOST,
+    ];
+    pub(crate) const VIEWER_CLOSED: &str = "viewer_closed";
+    pub(crate) const DRAIN: &str = "drain";
+    pub(crate) const PEER_LOST: &str = "peer_lost";
+    pub(crate) const STALLED: &str = "stalled";
+    pub(crate) const TOO_SLOW: &str = "too_slow";
+    pub(crate) const UPSTREAM_LOST: &str = "upstream_lost";
+}
+
+/// `viewer_rejects_total{reason}`.
+pub(crate) mod rejects {
+    pub(crate) const BAD_CREDENTIALS: &str = "bad_credentials";
+    pub(crate) const BUSY: &str = "busy";
+    pub(crate) const DRAINING: &str = "draining";
+    pub(crate) const FULL: &str = "full";
+    pub(crate) const NO_MEDIA: &str = "no_media";
+    pub(crate) const THROTTLED: &str = "throttled";
+    pub(crate) const TOO_SLOW: &str = "too_slow";
+    pub(crate) const UPSTREAM_REFUSED: &str = "upstream_refused";
+}
+
+/// Names without the prefix.
+pub(crate) mod metric {
+    pub(crate) const ACCEPT_ERRORS: &str = "accept_errors_total";
+    pub(crate) const CONNECTS: &str = "upstream_connects_total";
+    pub(crate) const CONTINUITY_ERRORS: &str = "ts_continuity_errors_total";
+    pub(crate) const ENDS: &str = "viewer_ends_total";
+    pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
+    pub(crate) const REJECTS: &str = "viewer_rejects_total";
+    pub(crate) const RESYNCS: &str = "ts_resyncs_total";
+    pub(crate) const SKIPPED_BYTES: &str = "viewer_skipped_bytes_total";
+    pub(crate) const SKIPS: &str = "viewer_skips_total";
+    pub(crate) const STALLS: &str = "upstream_stalls_total";
+    pub(crate) const SWITCHES: &str = "upstream_switches_total";
+    pub(crate) const VIEWERS: &str = "viewers";
+}

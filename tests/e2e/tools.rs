@@ -1,0 +1,52 @@
+//! Real clients: curl, ffmpeg, ffprobe, openssl. A missing one fails the test and names its package.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::verify::{Seen, Verifier};
+
+/// Runs a tool to its end.
+#[track_caller]
+pub(crate) fn run(tool: &str, arguments: &[&str]) -> Output {
+    let ran = Command::new(tool)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output();
+    ran.unwrap_or_else(|error| {
+        panic!(
+            "{tool} is missing (apt-get install {}): {error}",
+            package(tool)
+        )
+    })
+}
+
+/// Starts a tool whose output is read when it has ended.
+#[track_caller]
+pub(crate) fn spawn(tool: &str, arguments: &[&str]) -> Child {
+    let spawned = Command::new(tool)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    spawned.unwrap_or_else(|error| {
+        panic!(
+            "{tool} is missing (apt-get install {}): {error}",
+            package(tool)
+        )
+    })
+}
+
+/// What a whole file counts to.
+pub(crate) fn verify(file: &Path) -> Seen {
+    let mut verifier = Verifier::default();
+    verifier.push(&std::fs::read(file).unwrap());
+    verifier.seen().clone()
+}
+
+fn package(tool: &str) -> &str {
+    match tool {
+        "ffprobe" => "ffmpeg",
+        _ => tool,
+    }
+}
