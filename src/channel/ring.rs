@@ -147,8 +147,9 @@ impl Ring {
     }
 
     fn evict(&mut self) {
-        let keep_seq = self.joins.back().copied().unwrap_or(u64::MAX);
         while self.chunks.len() > 1 {
+            // Looked up each time: the bytes may have cost the newest join point as well.
+            let keep_seq = self.joins.back().copied().unwrap_or(u64::MAX);
             let (Some(oldest), Some(newest)) = (self.chunks.front(), self.chunks.back()) else {
                 return;
             };

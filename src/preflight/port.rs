@@ -179,8 +179,7 @@ mod tests {
     fn connections_left_over_from_an_ended_listener_are_no_obstacle() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let viewer =
-            TcpStream::connect_timeout(&address, std::time::Duration::from_secs(5)).unwrap();
+        let viewer = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         drop(accepted);
         drop(listener);

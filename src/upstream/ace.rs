@@ -106,7 +106,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Ends a session, in at most [`STOP_MAX`].
+    /// Ends a session, in at most `STOP_MAX`.
     ///
     /// # Errors
     /// The engine could not be reached or did not answer in time; the session may live on until the engine notices

@@ -177,16 +177,19 @@ mod tests {
     fn resolve(
         resolver: &Resolver,
         clock: &Clock,
-        url: &str,
+        url: &Url,
     ) -> Result<Vec<SocketAddr>, FetchError> {
-        let url = Url::parse(url).unwrap();
-        LocalExecutor::default().run(async { resolver.addresses(clock, &url).await })
+        LocalExecutor::default().run(async { resolver.addresses(clock, url).await })
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
     }
 
     #[test]
     fn an_address_needs_no_question() {
         let (resolver, clock) = (Resolver::new(), Clock::new(Epoch::begin()));
-        let addresses = resolve(&resolver, &clock, "http://[::1]:81/").unwrap();
+        let addresses = resolve(&resolver, &clock, &url("http://[::1]:81/")).unwrap();
         assert_eq!(addresses, ["[::1]:81".parse().unwrap()]);
         assert!(resolver.known.borrow().is_empty());
     }
@@ -194,11 +197,11 @@ mod tests {
     #[test]
     fn a_name_is_asked_for_once_and_remembered() {
         let (resolver, clock) = (Resolver::new(), Clock::new(Epoch::begin()));
-        let addresses = resolve(&resolver, &clock, "http://localhost:81/").unwrap();
+        let addresses = resolve(&resolver, &clock, &url("http://localhost:81/")).unwrap();
         assert!(addresses.iter().all(|address| address.ip().is_loopback()));
         let known = vec!["192.0.2.7".parse().unwrap()];
         resolver.remember("localhost", &known, clock.now_us());
-        let again = resolve(&resolver, &clock, "http://localhost:82/").unwrap();
+        let again = resolve(&resolver, &clock, &url("http://localhost:82/")).unwrap();
         assert_eq!(again, ["192.0.2.7:82".parse().unwrap()]);
     }
 
@@ -208,7 +211,7 @@ mod tests {
         resolver.remember("gone.invalid", &[], 0);
         assert_eq!(resolver.recall("gone.invalid", 4_999_999), Some(Vec::new()));
         assert_eq!(resolver.recall("gone.invalid", 5_000_000), None);
-        let refused = resolve(&resolver, &clock, "http://gone.invalid/");
+        let refused = resolve(&resolver, &clock, &url("http://gone.invalid/"));
         assert!(matches!(refused, Err(FetchError::Resolve { .. })));
     }
 
@@ -217,7 +220,7 @@ mod tests {
         let (resolver, clock) = (Resolver::new(), Clock::new(Epoch::begin()));
         let all: Vec<_> = std::iter::from_fn(|| resolver.questions.take()).collect();
         assert_eq!(all.len(), QUESTIONS_MAX);
-        let refused = resolve(&resolver, &clock, "http://localhost/");
+        let refused = resolve(&resolver, &clock, &url("http://localhost/"));
         assert!(matches!(refused, Err(FetchError::Resolve { .. })));
     }
 }
