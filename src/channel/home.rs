@@ -138,12 +138,23 @@ impl Home {
     }
 
     /// Takes a shard out; an order about an older subscription is ignored.
+    ///
+    /// With the last one the fetch ends, and what it brought is history: who comes now waits for the next.
     pub fn unsubscribe(&self, shard: usize, channel: ChannelId, epoch: u64) {
         let left = (shard, channel, epoch);
         let mut followers = self.followers.borrow_mut();
         followers.retain(|known| (known.shard, known.channel, known.epoch) != left);
+        let is_last = followers.is_empty();
         drop(followers);
+        if is_last {
+            self.forget_history();
+        }
         self.audience.wake_all();
+    }
+
+    /// Forgets the history; numbering goes on.
+    pub fn forget_history(&self) {
+        self.ring.borrow_mut().clear();
     }
 
     /// Moves everybody who follows this channel to `other`.

@@ -43,7 +43,7 @@ pub async fn keep(shard: Rc<Shard>, home: Rc<Home>) {
         Ok(mut ingest) => loop {
             match Fetch::new(&shard, &home).run(&mut ingest).await {
                 // A shard came back while the last session was being stopped: start over for it.
-                Over::Left if home.has_audience() => {}
+                Over::Left if home.has_audience() => home.forget_history(),
                 over => break over,
             }
         },

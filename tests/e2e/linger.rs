@@ -56,7 +56,7 @@ fn session_is_stopped_when_the_last_viewer_was_dropped_for_stalling() {
 #[test]
 fn viewer_that_leaves_a_silent_channel_is_noticed() {
     let engine = Engine::start(|_| {
-        Behaviour::playing(Answer::media(Media::live(source()).bytes(100_000)).then(Step::Hang))
+        Behaviour::playing(Answer::media(Media::live(source()).bytes(400_000)).then(Step::Hang))
     });
     let server = Server::start(
         &Config::new()

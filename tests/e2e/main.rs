@@ -41,6 +41,8 @@ mod commands;
 mod corpus;
 mod dead_peer;
 mod drain;
+mod edges;
+mod edges_engine;
 mod failover;
 mod fanout;
 mod front;
