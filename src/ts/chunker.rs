@@ -403,7 +403,7 @@ const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_M
 mod tests {
     use super::*;
     use crate::ts::PACKET_BYTES;
-    use crate::ts::fixture::{Dice, PacketMaker, pat, pmt};
+    use crate::ts::fixture::{Dice, PacketMaker, pat, pids, pmt};
     use crate::ts::packet::PID_NULL;
 
     type Packet = [u8; PACKET_BYTES];
@@ -530,15 +530,6 @@ mod tests {
             .iter()
             .for_each(|packet| continuity.push(TsPacket::new(packet)));
         continuity.errors()
-    }
-
-    fn pids(bytes: &[u8]) -> Vec<u16> {
-        bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|packet| TsPacket::new(packet).pid())
-            .collect()
     }
 
     const PMT: u16 = 0x30;

@@ -4,7 +4,7 @@
 //! is not repeated in the other. Real muxers' streams are covered elsewhere; here every bit is chosen.
 
 use super::PACKET_BYTES;
-use super::packet::{PID_PAT, SYNC};
+use super::packet::{PID_PAT, SYNC, TsPacket};
 
 /// One packet under construction; without any call it is a payload of 0xEE that holds no sync byte.
 pub(crate) struct PacketMaker {
@@ -105,6 +105,12 @@ impl PacketMaker {
         bytes.resize(PACKET_BYTES, 0xEE);
         bytes.try_into().unwrap()
     }
+}
+
+/// The PIDs of these packets, in order.
+pub(crate) fn pids(bytes: &[u8]) -> Vec<u16> {
+    let packets = bytes.as_chunks().0.iter();
+    packets.map(|packet| TsPacket::new(packet).pid()).collect()
 }
 
 /// Builds the body of a PAT section: `(program number, PMT PID)` each.

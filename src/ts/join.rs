@@ -155,7 +155,7 @@ const STUFFING: u8 = 0xFF;
 )]
 mod tests {
     use super::*;
-    use crate::ts::fixture::{PacketMaker, pat, pmt, pmt_section, section_packets};
+    use crate::ts::fixture::{PacketMaker, pat, pids, pmt, pmt_section, section_packets};
 
     /// What a decoder's demultiplexer would complain about while reading these packets.
     fn complaints(bytes: &[u8]) -> u64 {
@@ -166,15 +166,6 @@ mod tests {
             .iter()
             .for_each(|packet| continuity.push(TsPacket::new(packet)));
         continuity.errors()
-    }
-
-    fn pids(bytes: &[u8]) -> Vec<u16> {
-        bytes
-            .as_chunks()
-            .0
-            .iter()
-            .map(|packet| TsPacket::new(packet).pid())
-            .collect()
     }
 
     fn observe(packets: &[[u8; PACKET_BYTES]]) -> (Psi, Continuity) {

@@ -165,15 +165,7 @@ fn dynamic_channels_beyond_the_limit_are_refused_until_one_closes() {
     wait_media(&first);
     wait_media(&second);
     let refused = server.get(&of("3"));
-    assert_eq!(refused.status(), 503, "{}", refused.text());
-    assert!(
-        refused
-            .header("retry-after")
-            .unwrap()
-            .parse::<u32>()
-            .unwrap()
-            > 0
-    );
+    refused.assert_told_to_come_back();
     assert_eq!(
         server.metric(metric::REJECTS, &[("reason", rejects::BUSY)]),
         1

@@ -50,15 +50,7 @@ fn viewers_run_on_until_the_deadline_and_end_at_a_packet_boundary() {
     });
     assert_eq!(server.ask_admin("/healthz").status(), 200);
     let refused = server.get(&path(7));
-    assert_eq!(refused.status(), 503, "{}", refused.text());
-    assert!(
-        refused
-            .header("retry-after")
-            .unwrap()
-            .parse::<u32>()
-            .unwrap()
-            > 0
-    );
+    refused.assert_told_to_come_back();
     assert_eq!(
         server.metric(metric::REJECTS, &[("reason", rejects::DRAINING)]),
         1

@@ -76,6 +76,14 @@ impl Reply {
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
     }
+
+    /// Panics unless it is a 503 that says when to come back.
+    #[track_caller]
+    pub(crate) fn assert_told_to_come_back(&self) {
+        assert_eq!(self.status(), 503, "{}", self.text());
+        let after = self.header("retry-after").unwrap();
+        assert!(after.parse::<u32>().unwrap() > 0, "{after}");
+    }
 }
 
 /// Asks for `target` as a browser would and takes the whole answer.

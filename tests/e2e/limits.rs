@@ -66,15 +66,7 @@ fn viewer_beyond_the_limit_is_sent_away_until_one_leaves() {
         .for_each(|viewer| viewer.wait("media", |state| state.seen().packets > 50));
     for _ in 0..5 {
         let refused = server.get(&crate::server::path(7));
-        assert_eq!(refused.status(), 503, "{}", refused.text());
-        assert!(
-            refused
-                .header("retry-after")
-                .unwrap()
-                .parse::<u32>()
-                .unwrap()
-                > 0
-        );
+        refused.assert_told_to_come_back();
     }
     assert_eq!(
         server.metric(metric::REJECTS, &[("reason", rejects::FULL)]),
