@@ -14,7 +14,7 @@ fail() {
 }
 
 # The tools that tests start, each with its package.
-tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 openssl:openssl)
+tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 openssl:openssl python3:python3)
 
 install_missing() {
     local packages=() tool
@@ -62,6 +62,9 @@ trap 'rm -f "$log"' EXIT
 # Five hundred viewers want the machine for themselves: others would be measured by them.
 cargo test --workspace --locked -- --skip load::five_hundred 2>&1 | tee "$log"
 cargo test --locked --test e2e -- load::five_hundred 2>&1 | tee -a "$log"
+
+step baseline
+(cd bench/baseline && python3 -m unittest -q test_baseline)
 
 step results
 grep -E '^ +(Running|Doc-tests) |^test result: ' "$log"

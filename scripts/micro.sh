@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Counts the instructions of what runs per chunk and per request, and says what changed since the saved baseline.
+#
+# Usage: scripts/micro.sh [save|compare] [BENCH]
+# `save` keeps the counts as the baseline. `compare` (the default) shows each beside the baseline and fails where
+# instructions grew by more than 2 %; without a baseline it saves one. BENCH is chunker, request or ring, else all run.
+# Baselines lie in the target folder under gungraun/ and hold for the machine's CPU, compiler and lock file.
+# Wants a Debian with Rust and a C compiler. Installs valgrind and gungraun-runner if they are missing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fail() {
+    printf 'micro.sh: %s\n' "$*" >&2
+    exit 1
+}
+
+mode=${1:-compare}
+case $mode in
+    save) options=(--save-baseline) ;;
+    compare) options=(--baseline --callgrind-limits='ir=2%') ;;
+    *) fail "$mode is neither save nor compare" ;;
+esac
+benches=(--benches)
+[[ $# -lt 2 ]] || benches=(--bench "$2")
+
+target=$(cargo metadata --manifest-path bench/micro/Cargo.toml --no-deps --format-version 1 |
+    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+
+install_valgrind() {
+    local as_root=()
+    if [[ $EUID -ne 0 ]]; then
+        command -v sudo >/dev/null || fail "valgrind is missing, and neither root nor sudo: apt-get install valgrind libc6-dbg"
+        as_root=(sudo)
+    fi
+    command -v apt-get >/dev/null || fail "valgrind is missing, and no apt-get"
+    "${as_root[@]}" apt-get update
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends valgrind libc6-dbg
+}
+
+# The runner speaks to exactly its own version of the library.
+install_runner() {
+    local wanted
+    wanted=$(cargo metadata --manifest-path bench/micro/Cargo.toml --format-version 1 |
+        grep -o '"name":"gungraun","version":"[^"]*"' | head -n 1 | cut -d '"' -f 8)
+    [[ -n $wanted ]] || fail "bench/micro does not depend on gungraun"
+    export GUNGRAUN_RUNNER=$target/tools/bin/gungraun-runner
+    [[ $("$GUNGRAUN_RUNNER" --version 2>/dev/null || true) == *" $wanted" ]] && return
+    cargo install gungraun-runner --version "$wanted" --locked --root "$target/tools" --target-dir "$target/tools/build"
+}
+
+command -v valgrind >/dev/null || install_valgrind
+install_runner
+export GUNGRAUN_HOME=$target/gungraun
+exec cargo bench --manifest-path bench/micro/Cargo.toml "${benches[@]}" -- "${options[@]}"
