@@ -73,9 +73,18 @@ impl Ingest {
 
     /// Takes the first `bytes` of the room, which have been written, and says whether a chunk was closed.
     ///
+    /// `tell` is called for each closed chunk: one read may hold more media than the ring, and what nobody was told of
+    /// before it is evicted is lost.
+    ///
     /// # Errors
     /// [`FetchError::Memory`] if a segment for a splice was refused.
-    pub fn take(&mut self, home: &Home, bytes: usize, now_us: u64) -> Result<bool, FetchError> {
+    pub fn take(
+        &mut self,
+        home: &Home,
+        bytes: usize,
+        now_us: u64,
+        mut tell: impl FnMut(&Self),
+    ) -> Result<bool, FetchError> {
         self.writer.fill(bytes);
         self.last_us = now_us;
         home.counters.upstream_received_bytes.add(bytes as u64);
@@ -89,11 +98,20 @@ impl Ingest {
                     break;
                 }
                 Step::Junk(junk) => self.writer.squeeze(self.judged, junk),
-                Step::Packet => has_closed |= self.packet(home, now_us)?,
+                Step::Packet => {
+                    if self.packet(home, now_us)? {
+                        has_closed = true;
+                        tell(self);
+                    }
+                }
             }
         }
         self.count(home);
-        Ok(has_closed | self.age(home, now_us)?)
+        if self.age(home, now_us)? {
+            has_closed = true;
+            tell(self);
+        }
+        Ok(has_closed)
     }
 
     /// Closes the open chunk if it has become too old; says whether it has.

@@ -201,7 +201,8 @@ impl<'a> Fetch<'a> {
             }
             clock.at(begun_us + frame * micros(Demo::FRAME)).await;
             match ingest.age(self.home, clock.now_us()) {
-                Ok(has_closed) => self.published(ingest, has_closed),
+                Ok(true) => self.publish(ingest),
+                Ok(false) => {}
                 Err(error) => return error.into(),
             }
             glommio::yield_if_needed().await;
@@ -213,16 +214,15 @@ impl<'a> Fetch<'a> {
         if let Some(room) = ingest.room()?.get_mut(..piece.len()) {
             room.copy_from_slice(piece);
         }
-        let has_closed = ingest.take(self.home, piece.len(), self.shard.clock.now_us())?;
-        self.published(ingest, has_closed);
+        let now_us = self.shard.clock.now_us();
+        ingest.take(self.home, piece.len(), now_us, |ingest| {
+            self.publish(ingest)
+        })?;
         Ok(())
     }
 
     /// Tells the shards of new chunks.
-    fn published(&self, ingest: &Ingest, has_closed: bool) {
-        if !has_closed {
-            return;
-        }
+    fn publish(&self, ingest: &Ingest) {
         if ingest.has_joined() && !self.has_media.replace(true) {
             self.note_live();
         }

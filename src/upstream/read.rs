@@ -111,15 +111,20 @@ impl Fetch<'_> {
                 }
                 Some(bytes) => {
                     self.refuse_playlist(ingest, bytes, body)?;
-                    ingest.take(self.home, bytes, now_us)?
+                    ingest.take(self.home, bytes, now_us, |ingest| self.publish(ingest))?
                 }
-                None => ingest.age(self.home, now_us)?,
+                None => {
+                    let has_closed = ingest.age(self.home, now_us)?;
+                    if has_closed {
+                        self.publish(ingest);
+                    }
+                    has_closed
+                }
             };
             // Once there is media, only media counts as a sign of life.
             if has_closed || (read.is_some() && !had_media) {
                 heard_us = now_us;
             }
-            self.published(ingest, has_closed);
             self.refuse_junk(ingest, body)?;
             self.refuse_silence(body, now_us, heard_us)?;
             glommio::yield_if_needed().await;

@@ -128,11 +128,7 @@ impl World {
 
     /// Reads one fetch to its end.
     fn fetch(&mut self, index: usize) {
-        // What one read brings must fit into the ring, or it is gone before it could be published.
-        let limits = &self.home.limits;
-        let span_packets = usize::try_from(micros(limits.ring)).unwrap() / PACKET_US;
-        let ring_bytes = limits.ring_bytes_max.min(span_packets * PACKET_BYTES);
-        let reads_max = self.dice.within(1, ring_bytes / 4);
+        let reads_max = self.dice.within(1, READS_MAX);
         let (mut at, mut pause_at) = (0, 0);
         while at < self.course.upstream.fetches[index].bytes.len() {
             let fetch = &self.course.upstream.fetches[index];
@@ -148,7 +144,7 @@ impl World {
             let may_pause = !fetch.no_pause.contains(&at);
             let media_us = bytes * PACKET_US / PACKET_BYTES;
             self.pass(media_us / 2, media_us * 2);
-            self.ingest.take(&self.home, bytes, self.now_us).unwrap();
+            self.take(bytes);
             if at >= pause_at && may_pause {
                 pause_at = at + self.dice.within(1, 60 * PACKET_BYTES);
                 self.publish();
@@ -171,6 +167,23 @@ impl World {
         self.now_us += u64::try_from(self.dice.within(least, most)).unwrap();
     }
 
+    /// Takes what one read brought; each chunk is told of as it closes, so one read may hold more than the ring.
+    fn take(&mut self, bytes: usize) {
+        let now_us = self.now_us;
+        let Self {
+            ingest,
+            home,
+            held,
+            dice,
+            published,
+            chunks,
+            followers,
+            ..
+        } = self;
+        let tell = |_: &Ingest| tell_followers(home, held, dice, published, chunks, followers);
+        ingest.take(home, bytes, now_us, tell).unwrap();
+    }
+
     fn publish(&mut self) {
         let Self {
             home,
@@ -181,19 +194,7 @@ impl World {
             followers,
             ..
         } = self;
-        home.publish(|shard, message| {
-            let Message::Chunks { chunks: news, .. } = message else {
-                panic!("only chunks are published");
-            };
-            if shard > 0 {
-                return followers[shard - 1].hear(news, held, dice);
-            }
-            for chunk in news {
-                record(&chunk, published, chunks);
-                held.push(&chunk);
-            }
-            Ok(())
-        });
+        tell_followers(home, held, dice, published, chunks, followers);
     }
 
     fn viewers_act(&mut self) {
@@ -331,6 +332,30 @@ impl Follower {
     }
 }
 
+/// Tells every follower what is new; shard 0 stands for a link that never fails.
+fn tell_followers(
+    home: &Home,
+    held: &mut NaiveRing,
+    dice: &mut Dice,
+    published: &mut Vec<u8>,
+    chunks: &mut Vec<(u64, bool)>,
+    followers: &mut [Follower],
+) {
+    home.publish(|shard, message| {
+        let Message::Chunks { chunks: news, .. } = message else {
+            panic!("only chunks are published");
+        };
+        if shard > 0 {
+            return followers[shard - 1].hear(news, held, dice);
+        }
+        for chunk in news {
+            record(&chunk, published, chunks);
+            held.push(&chunk);
+        }
+        Ok(())
+    });
+}
+
 /// Takes a chunk to the record of all, and asserts that its descriptor goes on from the last one.
 fn record(chunk: &Chunk, published: &mut Vec<u8>, chunks: &mut Vec<(u64, bool)>) {
     assert_eq!(
@@ -382,3 +407,6 @@ const VIEWERS_MAX: usize = 8;
 
 /// Media time of one packet.
 const PACKET_US: usize = 2_000;
+
+/// The most that one read brings; a small ring holds less.
+const READS_MAX: usize = 64 * 1024;
