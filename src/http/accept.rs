@@ -160,6 +160,12 @@ impl Reserve {
 
     /// Accepts one connection in place of the spare descriptor, tells it to come later, and closes it.
     fn refuse_one(&mut self, listener: &Listener) {
+        // The shortage may be over by the time it is heard of: whoever waits now can be accepted.
+        let another = Self::new();
+        if another.0.is_some() {
+            *self = another;
+            return;
+        }
         self.0 = None;
         let socket = fd::of_listener(listener);
         let refuse = || -> io::Result<()> {
