@@ -61,7 +61,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 # Five hundred viewers want the machine for themselves: others would be measured by them.
 cargo test --workspace --locked -- --skip load::five_hundred 2>&1 | tee "$log"
-cargo test --locked --test e2e -- load::five_hundred 2>&1 | tee -a "$log"
+cargo test --workspace --locked --test e2e -- load::five_hundred 2>&1 | tee -a "$log"
 
 step baseline
 (cd bench/baseline && python3 -m unittest -q test_baseline)
