@@ -3,16 +3,17 @@
 //! What is said to the engine is in `ace`, how the stream is read in `read`. The rule: a session that was opened is
 //! stopped, whatever happens, unless another channel lives on it.
 
+use std::time::Duration;
+
 use futures_lite::FutureExt;
 
-use crate::channel::id::Content;
+use crate::channel::id::{Content, Hash};
+use crate::metrics::Counter;
 use crate::upstream::ace::{Engine, Progress, Session};
 use crate::upstream::error::{Chain, FetchError};
 use crate::upstream::ingest::Ingest;
 use crate::upstream::read::Place;
 use crate::upstream::{Fetch, TryOver};
-
-use std::time::Duration;
 
 impl Fetch<'_> {
     /// Plays engine content: opens a session, reads it, and stops it on every way out.
@@ -73,7 +74,7 @@ impl Fetch<'_> {
     }
 
     /// Joins the channel that plays this content, if there is one.
-    fn merge(&self, infohash: Option<crate::channel::id::Hash>) -> Option<TryOver> {
+    fn merge(&self, infohash: Option<Hash>) -> Option<TryOver> {
         let homes = &self.shard.table.homes;
         let other = homes
             .owner(infohash?)
@@ -116,10 +117,10 @@ impl Fetch<'_> {
 }
 
 /// Counts a session for as long as it is open.
-struct OpenSession<'a>(&'a crate::metrics::Counter);
+struct OpenSession<'a>(&'a Counter);
 
 impl<'a> OpenSession<'a> {
-    fn new(sessions: &'a crate::metrics::Counter) -> Self {
+    fn new(sessions: &'a Counter) -> Self {
         sessions.add(1);
         Self(sessions)
     }
