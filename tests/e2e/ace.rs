@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::{Behaviour, Engine, infohash_of};
 use crate::launch::PASSWORD;
 use crate::names::{metric, rejects};
-use crate::packets::Source;
 use crate::scaled;
 use crate::server::{Server, path};
 use crate::upstream::{Answer, Media, Step};

@@ -2,8 +2,9 @@
 
 use std::net::{SocketAddr, TcpStream};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
-use crate::packets::Source;
 use crate::server::Server;
 use crate::upstream::Upstream;
 use crate::viewer::Viewer;

@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::launch::{Launch, PASSWORD};
-use crate::packets::Source;
 use crate::server::Server;
 
 #[test]

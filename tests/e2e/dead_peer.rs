@@ -4,11 +4,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::launch::Launch;
 use crate::names::{ends, metric};
 use crate::netns::Netns;
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::Upstream;
 use crate::viewer::{Reading, Viewer};

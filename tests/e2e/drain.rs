@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::names::{metric, rejects};
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::Upstream;
 use crate::viewer::{End, Viewer};

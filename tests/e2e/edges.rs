@@ -7,11 +7,12 @@ use std::net::{TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::launch::Launch;
 use crate::names::{ends, metric};
 use crate::netns::Netns;
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::{Answer, Media, Step, Upstream};
 use crate::viewer::{End, Reading, Viewer};

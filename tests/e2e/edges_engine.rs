@@ -8,10 +8,11 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread::sleep;
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::{Behaviour, Engine, infohash_of};
 use crate::names::metric;
-use crate::packets::Source;
 use crate::server::Server;
 use crate::upstream::{Answer, Media, on_air};
 use crate::viewer::{End, Viewer};

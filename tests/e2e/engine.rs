@@ -8,6 +8,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
+
 use crate::upstream::{Answer, Step, play};
 use crate::wire::{Asked, Double, Gone, Peer};
 use crate::within;
@@ -28,7 +30,7 @@ impl Engine {
     }
 
     /// Plays the same broadcast for every content.
-    pub(crate) fn live(source: crate::packets::Source) -> Self {
+    pub(crate) fn live(source: Source) -> Self {
         Self::start(move |_| Behaviour::playing(Answer::live(source)))
     }
 
@@ -398,7 +400,6 @@ const UNKNOWN_SESSION: &str = r#"{"response": null, "error": "unknown playback s
 mod tests {
     use super::*;
     use crate::http;
-    use crate::packets::Source;
     use crate::viewer::Viewer;
 
     #[test]

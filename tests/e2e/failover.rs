@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::names::{ends, metric};
-use crate::packets::Source;
 use crate::scaled;
 use crate::server::Server;
 use crate::upstream::{Answer, Media, Pace, Step, Upstream};

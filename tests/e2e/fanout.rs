@@ -1,14 +1,15 @@
 //! One fetch, many viewers: each gets every packet once, whichever shard it landed on.
 
+use corecast_load::packets::Source;
+use corecast_load::verify::Kind;
+
 use crate::config::Config;
 use crate::launch::{Folder, Launch};
 use crate::names::metric;
-use crate::packets::Source;
 use crate::scaled;
 use crate::server::{Server, path};
 use crate::tools;
 use crate::upstream::Upstream;
-use crate::verify::Kind;
 use crate::viewer::Viewer;
 
 #[test]

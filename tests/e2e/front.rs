@@ -3,10 +3,11 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::http::{self, Reply};
 use crate::names::metric;
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::tools;
 use crate::upstream::Upstream;

@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
+use corecast_load::packets::Source;
 use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
 use crate::http;
 use crate::launch::PASSWORD;
 use crate::names::{metric, rejects};
-use crate::packets::Source;
 use crate::scaled;
 use crate::server::Server;
 use crate::upstream::Upstream;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::{Behaviour, Engine};
 use crate::names::metric;
-use crate::packets::Source;
 use crate::server::Server;
 use crate::upstream::{Answer, Media, Step, Upstream};
 use crate::viewer::{Reading, Viewer};

@@ -24,14 +24,12 @@ mod http;
 mod launch;
 mod names;
 mod netns;
-mod packets;
 mod scrape;
 mod server;
 mod steady;
 mod tls;
 mod tools;
 mod upstream;
-mod verify;
 mod viewer;
 mod wire;
 

@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::http;
 use crate::names::{ends, metric};
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::Upstream;
 use crate::viewer::Viewer;

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::launch::Launch;
 use crate::netns::Netns;
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::{Answer, Framing, Media, Step, Upstream};
 use crate::viewer::Viewer;

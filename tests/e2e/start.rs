@@ -3,11 +3,12 @@
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::engine::{Behaviour, Engine};
 use crate::launch::Launch;
 use crate::names::{metric, rejects};
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::tls::Authority;
 use crate::upstream::{Answer, Framing, Media, Upstream, on_air};

@@ -4,9 +4,10 @@
 
 use std::net::TcpListener;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::launch::{Launch, PASSWORD};
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::Upstream;
 use crate::viewer::Viewer;

@@ -4,13 +4,13 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
 use rustix::process::{Resource, Rlimit, prlimit};
 
 use crate::canary::{Canary, connect, started};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::names::{ends, metric};
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::upstream::Upstream;
 use crate::viewer::{Reading, Viewer};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use crate::verify::{Seen, Verifier};
+use corecast_load::verify::{Seen, Verifier};
 
 /// Runs a tool to its end.
 #[track_caller]

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use corecast_load::packets::Source;
+
 use crate::config::Config;
 use crate::launch::Launch;
 use crate::names::metric;
-use crate::packets::Source;
 use crate::server::{Server, path};
 use crate::tools;
 use crate::upstream::{Answer, Framing, Media, Pace, Step, Upstream};

@@ -6,9 +6,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::Source;
 use futures_rustls::rustls::ServerConfig;
 
-use crate::packets::Source;
 use crate::wire::{Asked, Double, Gone, Peer};
 
 /// An upstream that answers by a script.

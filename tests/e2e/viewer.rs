@@ -10,13 +10,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use corecast_load::packets::PACKET_BYTES;
+use corecast_load::verify::{Seen, Verifier};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Socket, Type};
 
 use crate::http::Head;
-use crate::packets::PACKET_BYTES;
 use crate::steady;
-use crate::verify::{Seen, Verifier};
 
 /// One viewer of one stream.
 pub(crate) struct Viewer {
