@@ -116,7 +116,7 @@ impl Default for Admin {
 /// `[stream]`: how a channel is cut, kept and given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// Unit: bytes. Shape: whole packets. Bound: 188 to 32,712.
+    /// Unit: bytes. Shape: whole packets. Bound: 188 to 131,036.
     pub chunk_bytes_max: usize,
     /// A chunk is closed when its oldest packet is this old. Bound: 1 ms to 1 s.
     pub chunk_age: Duration,

@@ -245,7 +245,7 @@ fn token(name: &str, folder: &Path) -> Result<Secret, Fault> {
 }
 
 fn chunk_bytes_max(reader: &mut Reader<'_>, base: usize) -> usize {
-    let bytes = reader.size("chunk_bytes_max", 188..=32_712, base);
+    let bytes = reader.size("chunk_bytes_max", 188..=131_036, base);
     if bytes.is_multiple_of(188) {
         return bytes;
     }

@@ -456,8 +456,8 @@ fn chunks_are_whole_packets_and_a_burst_fits_the_ring() {
         "stream.chunk_bytes_max: is 1000, a multiple of 188 is allowed",
     );
     assert_error(
-        "[stream]\nchunk_bytes_max = 65536\n",
-        "is 65536, 188 to 32712 is allowed",
+        "[stream]\nchunk_bytes_max = 262144\n",
+        "is 262144, 188 to 131036 is allowed",
     );
     assert_error(
         "[stream]\nring_ms = 1000\n",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::CHUNK_PACKETS;
+use super::CHUNK_PACKETS_MAX;
 use super::continuity::{Continuity, SEEN_MAX};
 use super::join::{self, JoinRecord};
 use super::media_clock::MediaClock;
@@ -53,11 +53,11 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    /// Begins a channel; `packets_max` is kept within 1 to [`CHUNK_PACKETS`].
+    /// Begins a channel; `packets_max` is kept within 1 to [`CHUNK_PACKETS_MAX`].
     #[must_use]
     pub fn new(packets_max: usize) -> Self {
         Self {
-            packets_max: packets_max.clamp(1, CHUNK_PACKETS),
+            packets_max: packets_max.clamp(1, CHUNK_PACKETS_MAX),
             open: Open::default(),
             phase: Phase::Passing,
             psi: Psi::new(),
@@ -402,7 +402,7 @@ const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_M
 )]
 mod tests {
     use super::*;
-    use crate::ts::PACKET_BYTES;
+    use crate::ts::{CHUNK_PACKETS, CHUNK_PACKETS_MAX, PACKET_BYTES};
     use crate::ts::fixture::{Dice, PacketMaker, pat, pids, pmt};
     use crate::ts::packet::PID_NULL;
 
@@ -548,7 +548,7 @@ mod tests {
 
     #[test]
     fn the_size_of_chunks_is_kept_within_bounds() {
-        for (asked, given) in [(0, 1), (1, 1), (7, 7), (174, 174), (5000, 174)] {
+        for (asked, given) in [(0, 1), (7, 7), (174, 174), (697, 697), (5000, 697)] {
             let mut relay = Relay::new(asked);
             relay.media(VIDEO, given);
             assert_eq!(relay.sizes(), [given], "asked for {asked}");
@@ -978,7 +978,7 @@ mod tests {
     fn random_streams_come_out_whole_with_chunks_in_bounds() {
         for seed in 0..60 {
             let mut dice = Dice::new(seed);
-            let packets_max = 1 + dice.below(CHUNK_PACKETS);
+            let packets_max = 1 + dice.below(CHUNK_PACKETS_MAX);
             let mut relay = Relay::new(packets_max);
             let mut pushed = 0;
             for _ in 0..3_000 {

@@ -28,10 +28,13 @@ pub mod resync;
 /// Unit: bytes.
 pub const PACKET_BYTES: usize = 188;
 
-/// Most packets one chunk holds: 32 KiB cut down to whole packets.
+/// Packets of a chunk if nobody asks for another size: 32 KiB cut down to whole packets.
 pub const CHUNK_PACKETS: usize = 174;
 
-/// Longest chunk.
+/// Length of such a chunk.
 ///
 /// Unit: bytes.
 pub const CHUNK_BYTES: usize = CHUNK_PACKETS * PACKET_BYTES;
+
+/// Most packets one chunk may be asked to hold: 128 KiB cut down to whole packets.
+pub const CHUNK_PACKETS_MAX: usize = 697;
