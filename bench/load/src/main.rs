@@ -21,13 +21,16 @@ struct Arguments {
     command: Command,
 }
 
+// Of an option that is given twice the last counts, so a script can have its own defaults.
 #[derive(clap::Subcommand)]
 enum Command {
     /// One or many runs as a table, lines of JSON, and a page with charts
     Report(report::Options),
     /// An upstream that is honest about time: numbered packets over HTTP, or an AceStream engine
+    #[command(args_override_self = true)]
     Source(source::Options),
     /// Many viewers at once, some of which check every packet
+    #[command(args_override_self = true)]
     Viewers(Box<viewers::Options>),
 }
 

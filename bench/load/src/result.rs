@@ -18,9 +18,11 @@ pub(crate) struct Run {
     pub(crate) server: String,
     /// Which load, as the caller names it.
     pub(crate) load: String,
+    /// What the load is, in the caller's words; empty if the caller has none.
+    pub(crate) about: String,
     pub(crate) round: u64,
     pub(crate) commit: String,
-    /// How it was called; paths of URLs, which may hold passwords, are left out.
+    /// How it was called: the program without its folder, URLs without their paths, which may hold passwords.
     pub(crate) command: String,
     pub(crate) unix_s: u64,
     pub(crate) machine: Machine,
@@ -47,6 +49,8 @@ pub(crate) struct Run {
     pub(crate) cpu: Option<Cpu>,
     pub(crate) memory: Option<Memory>,
     pub(crate) machine_use: MachineUse,
+    /// What the server's own counters did, in the order in which they were asked for.
+    pub(crate) metrics: Vec<Metric>,
     pub(crate) tool: Tool,
     pub(crate) source: Option<Stats>,
     /// What was wrong; empty if nothing was.
@@ -132,8 +136,8 @@ pub(crate) struct Cpu {
     /// Which clock it was read from.
     pub(crate) clock: String,
     pub(crate) server_s: f64,
-    /// Per GB (10^9 bytes) of body that viewers took.
-    pub(crate) server_s_per_gb: f64,
+    /// Per GB (10^9 bytes) of body that viewers took; `None` if they took nothing.
+    pub(crate) server_s_per_gb: Option<f64>,
 }
 
 /// Memory of the server.
@@ -143,14 +147,24 @@ pub(crate) struct Memory {
     /// Resident before the first viewer, and at the end of the measured time.
     pub(crate) before_bytes: u64,
     pub(crate) loaded_bytes: u64,
-    /// What each steady viewer added.
-    pub(crate) per_viewer_bytes: f64,
+    /// What each steady viewer added; `None` if there was none.
+    pub(crate) per_viewer_bytes: Option<f64>,
     /// Held by TCP on the whole machine, before and at the end.
     pub(crate) tcp_before_bytes: u64,
     pub(crate) tcp_loaded_bytes: u64,
 }
 
-/// What the tool used itself.
+/// How fast one of the server's counters grew: all its samples together, whatever their labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Metric {
+    pub(crate) name: String,
+    pub(crate) per_s: f64,
+    /// Per MB (10^6 bytes) of body that viewers took within the measured time; `None` if they took nothing.
+    pub(crate) per_mb: Option<f64>,
+}
+
+/// What the tool used itself within the measured time, over which the server's CPU is taken too.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Tool {

@@ -48,6 +48,15 @@ pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("1 to 3.6e9 in 2 digits")
 }
 
+/// A count as a number to divide.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "rates and ratios, of which nobody reads fifteen digits"
+)]
+pub(crate) fn to_f64(count: u64) -> f64 {
+    count as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -461,6 +461,41 @@ mod tests {
     }
 
     #[test]
+    fn one_packet_of_a_million_that_is_missing_repeated_or_changed_is_counted_once() {
+        let source = Source::new(1, 8_000);
+        let verifier = Verifier::default;
+        let (mut missing, mut twice, mut changed) = (verifier(), verifier(), verifier());
+        let mut block = Vec::new();
+        for first in (0..1_000_000).step_by(1_000) {
+            block.clear();
+            (first..first + 1_000).for_each(|index| block.extend(source.packet(index)));
+            let is_place = first == 500_000;
+            let begin = 400 * PACKET_BYTES;
+            let end = begin + if is_place { PACKET_BYTES } else { 0 };
+            missing.push(&block[..begin]);
+            missing.push(&block[end..]);
+            twice.push(&block[..end]);
+            twice.push(&block[begin..]);
+            block[begin + 100] ^= u8::from(is_place) << 3;
+            changed.push(&block);
+        }
+        let counts = |verifier: &Verifier| {
+            let seen = verifier.seen();
+            [
+                seen.packets,
+                seen.lost,
+                seen.repeated,
+                seen.reordered,
+                seen.torn,
+            ]
+        };
+        assert_eq!(counts(&missing), [999_999, 1, 0, 0, 0]);
+        assert_eq!(counts(&twice), [1_000_001, 0, 1, 0, 0]);
+        // Its number cannot be believed either, so that is missing.
+        assert_eq!(counts(&changed), [1_000_000, 1, 0, 0, 1]);
+    }
+
+    #[test]
     fn announced_splice_is_clean_and_an_unannounced_one_is_not() {
         let (source, group) = (Source::new(1, 2_000), Source::new(1, 2_000).group());
         let before = packets(source, 0..group + 50);

@@ -5,12 +5,15 @@
 
 use serde::Serialize;
 
-use crate::result::Run;
+use crate::result::{Metric, Run};
+use crate::spread::{Spread, to_f64};
 
 /// One server under one load.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Row {
     pub(crate) load: String,
+    /// What the load is, if its caller says.
+    pub(crate) about: String,
     pub(crate) server: String,
     pub(crate) commit: String,
     pub(crate) rounds: u64,
@@ -22,22 +25,25 @@ pub(crate) struct Row {
     pub(crate) cpu_s_per_gb_range: Option<(f64, f64)>,
     /// CPU per GB in units of the reference's in the same round.
     pub(crate) cpu_ratio: Option<f64>,
+    /// CPU of the server, as per cent of one CPU.
+    pub(crate) cpu_percent: Option<f64>,
     /// Share of all CPUs of the machine that was busy.
     pub(crate) machine_busy: f64,
     /// CPU of the viewers in units of the server's.
     pub(crate) tool_ratio: Option<f64>,
-    pub(crate) delay_p50_us: f64,
-    pub(crate) delay_p99_us: f64,
-    pub(crate) delay_p999_us: f64,
-    pub(crate) delay_max_us: f64,
+    pub(crate) delay_p50_us: Option<f64>,
+    pub(crate) delay_p99_us: Option<f64>,
+    pub(crate) delay_p999_us: Option<f64>,
+    pub(crate) delay_max_us: Option<f64>,
     pub(crate) delay_curve: Vec<(f64, f64)>,
-    pub(crate) gap_p99_us: f64,
-    pub(crate) join_byte_p50_us: f64,
-    pub(crate) join_byte_p99_us: f64,
-    pub(crate) join_key_p50_us: f64,
-    pub(crate) first_age_p50_us: f64,
+    pub(crate) gap_p99_us: Option<f64>,
+    pub(crate) join_byte_p50_us: Option<f64>,
+    pub(crate) join_byte_p99_us: Option<f64>,
+    pub(crate) join_key_p50_us: Option<f64>,
+    pub(crate) first_age_p50_us: Option<f64>,
     pub(crate) memory_per_viewer_bytes: Option<f64>,
     pub(crate) memory_loaded_bytes: Option<f64>,
+    pub(crate) metrics: Vec<Metric>,
     /// Rounds in which something was wrong.
     pub(crate) faulty_rounds: u64,
     /// Rounds in which the tool may have been the limit.
@@ -75,6 +81,18 @@ pub(crate) fn rows(runs: &[Run], reference: &str) -> Vec<Row> {
     rows
 }
 
+/// The rows of each load, which lie together.
+pub(crate) fn loads(rows: &[Row]) -> Vec<(&str, Vec<&Row>)> {
+    let mut loads: Vec<(&str, Vec<&Row>)> = Vec::new();
+    for row in rows {
+        match loads.last_mut() {
+            Some((load, of_load)) if *load == row.load => of_load.push(row),
+            _ => loads.push((&row.load, vec![row])),
+        }
+    }
+    loads
+}
+
 fn row(runs: &[&Run], reference: &[&Run]) -> Row {
     let Some(last) = runs.last() else {
         return Row::default();
@@ -84,8 +102,11 @@ fn row(runs: &[&Run], reference: &[&Run]) -> Row {
         let values: Vec<f64> = runs.iter().filter_map(|run| value(run)).collect();
         (!values.is_empty()).then(|| median(values.iter().copied()))
     };
+    let time = |which: &dyn Fn(&Run) -> &Spread, at: fn(&Spread) -> u64| {
+        some(&|run| (which(run).count > 0).then(|| to_f64(at(which(run)))))
+    };
     let count = |is_so: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| is_so(run)).count() as u64;
-    let cpu = |run: &Run| run.cpu.as_ref().map(|cpu| cpu.server_s_per_gb);
+    let cpu = |run: &Run| run.cpu.as_ref()?.server_s_per_gb;
     let cpus = || runs.iter().filter_map(|run| cpu(run));
     let ratios = runs.iter().filter_map(|run| {
         let beside = reference.iter().find(|it| it.round == run.round)?;
@@ -95,6 +116,7 @@ fn row(runs: &[&Run], reference: &[&Run]) -> Row {
     let ratios: Vec<f64> = ratios.collect();
     Row {
         load: last.load.clone(),
+        about: last.about.clone(),
         server: last.server.clone(),
         commit: last.commit.clone(),
         rounds: runs.len() as u64,
@@ -104,26 +126,49 @@ fn row(runs: &[&Run], reference: &[&Run]) -> Row {
         cpu_s_per_gb: some(&cpu),
         cpu_s_per_gb_range: cpus().reduce(f64::min).zip(cpus().reduce(f64::max)),
         cpu_ratio: (!ratios.is_empty()).then(|| median(ratios.into_iter())),
+        cpu_percent: some(&|run| Some(run.cpu.as_ref()?.server_s / run.window_s.max(1e-9) * 100.0)),
         machine_busy: of(&|run| run.machine_use.busy_s / run.machine_use.all_s.max(1e-9)),
         tool_ratio: some(&|run| {
             let server_s = run.cpu.as_ref()?.server_s;
             (server_s > 0.0).then(|| run.tool.cpu_s / server_s)
         }),
-        delay_p50_us: of(&|run| float(run.delay_us.p50)),
-        delay_p99_us: of(&|run| float(run.delay_us.p99)),
-        delay_p999_us: of(&|run| float(run.delay_us.p999)),
-        delay_max_us: of(&|run| float(run.delay_us.max)),
+        delay_p50_us: time(&|run| &run.delay_us, |it| it.p50),
+        delay_p99_us: time(&|run| &run.delay_us, |it| it.p99),
+        delay_p999_us: time(&|run| &run.delay_us, |it| it.p999),
+        delay_max_us: time(&|run| &run.delay_us, |it| it.max),
         delay_curve: curve(runs),
-        gap_p99_us: of(&|run| float(run.gap_us.p99)),
-        join_byte_p50_us: of(&|run| float(run.join_byte_us.p50)),
-        join_byte_p99_us: of(&|run| float(run.join_byte_us.p99)),
-        join_key_p50_us: of(&|run| float(run.join_key_us.p50)),
-        first_age_p50_us: of(&|run| float(run.first_age_us.p50)),
-        memory_per_viewer_bytes: some(&|run| Some(run.memory.as_ref()?.per_viewer_bytes)),
-        memory_loaded_bytes: some(&|run| Some(float(run.memory.as_ref()?.loaded_bytes))),
+        gap_p99_us: time(&|run| &run.gap_us, |it| it.p99),
+        join_byte_p50_us: time(&|run| &run.join_byte_us, |it| it.p50),
+        join_byte_p99_us: time(&|run| &run.join_byte_us, |it| it.p99),
+        join_key_p50_us: time(&|run| &run.join_key_us, |it| it.p50),
+        first_age_p50_us: time(&|run| &run.first_age_us, |it| it.p50),
+        memory_per_viewer_bytes: some(&|run| run.memory.as_ref()?.per_viewer_bytes),
+        memory_loaded_bytes: some(&|run| Some(to_f64(run.memory.as_ref()?.loaded_bytes))),
+        metrics: metrics(runs),
         faulty_rounds: count(&|run| !run.faults.is_empty()),
         limited_rounds: count(&|run| !run.tool_limits.is_empty()),
     }
+}
+
+/// The median of each metric over the rounds that have it.
+fn metrics(runs: &[&Run]) -> Vec<Metric> {
+    let all = || runs.iter().flat_map(|run| &run.metrics);
+    let mut names: Vec<&str> = Vec::new();
+    for metric in all() {
+        if !names.contains(&metric.name.as_str()) {
+            names.push(&metric.name);
+        }
+    }
+    let metric = |name: &str| {
+        let of_name = || all().filter(|metric| metric.name == name);
+        let per_mb: Vec<f64> = of_name().filter_map(|metric| metric.per_mb).collect();
+        Metric {
+            name: name.to_owned(),
+            per_s: median(of_name().map(|metric| metric.per_s)),
+            per_mb: (!per_mb.is_empty()).then(|| median(per_mb.into_iter())),
+        }
+    };
+    names.into_iter().map(metric).collect()
 }
 
 /// The median delay at each quantile that all rounds have.
@@ -135,7 +180,7 @@ fn curve(runs: &[&Run]) -> Vec<(f64, f64)> {
     quantiles
         .map(|(place, (quantile, _))| {
             let at = runs.iter().filter_map(|run| run.delay_curve.get(place));
-            (*quantile, median(at.map(|(_, delay)| float(*delay))))
+            (*quantile, median(at.map(|(_, delay)| to_f64(*delay))))
         })
         .collect()
 }
@@ -153,14 +198,6 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "microseconds and bytes, shown with three digits"
-)]
-fn float(value: u64) -> f64 {
-    value as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,7 +209,7 @@ mod tests {
             server: server.into(),
             round,
             cpu: Some(Cpu {
-                server_s_per_gb: cpu,
+                server_s_per_gb: Some(cpu),
                 server_s: cpu,
                 ..Cpu::default()
             }),
@@ -231,6 +268,35 @@ mod tests {
         let runs = [with([1, 10]), with([3, 30]), with([2, 90])];
         let rows = rows(&runs, "reference");
         assert_eq!(rows[0].delay_curve, [(0.5, 2.0), (0.9, 30.0)]);
+    }
+
+    #[test]
+    fn metrics_and_times_are_medians_of_the_rounds_that_have_them() {
+        let with = |per_s: f64, per_mb: Option<f64>, delay: u64| {
+            let mut run = run("A", "x", 1, 1.0);
+            run.metrics = vec![Metric {
+                name: "a_total".into(),
+                per_s,
+                per_mb,
+            }];
+            run.window_s = 10.0;
+            run.delay_us = Spread {
+                count: delay,
+                p50: delay,
+                ..Spread::default()
+            };
+            run
+        };
+        let mut silent = with(0.0, None, 0);
+        silent.metrics.clear();
+        let runs = [with(4.0, Some(2.0), 300), with(2.0, None, 100), silent];
+        let rows = rows(&runs, "reference");
+        let metric = &rows[0].metrics[0];
+        assert_eq!((metric.per_s, metric.per_mb), (3.0, Some(2.0)));
+        assert_eq!(rows[0].metrics.len(), 1);
+        assert_eq!(rows[0].delay_p50_us, Some(200.0));
+        assert_eq!(rows[0].join_byte_p50_us, None);
+        assert_eq!(rows[0].cpu_percent, Some(10.0));
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! `corecast-load report`: one or many runs as a table, as lines of JSON, and as one page with charts.
+//! `corecast-load report`: one or many runs as a table, as lines of JSON, as Markdown, and as one page with charts.
 //!
-//! Medians belong in `group.rs`, text in `table.rs`, the page in `page.rs` and `chart.rs`. The rule: everything shown is
+//! Medians belong in `group.rs`, text and cells in `table.rs`, each other form in its own file. The rule: everything shown is
 //! computed here from results alone, so whoever has the file has the figures.
 
 mod chart;
+mod command;
 mod group;
+mod markdown;
 mod page;
 mod table;
 
@@ -26,6 +28,9 @@ pub(crate) struct Options {
     /// Write the medians of each load and server, one JSON line each
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Write the same as Markdown
+    #[arg(long)]
+    markdown: Option<PathBuf>,
     /// The server that all others are compared with, round by round
     #[arg(long, default_value = "reference")]
     reference: String,
@@ -52,6 +57,9 @@ pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<bool, Repor
     }
     if let Some(path) = &options.html {
         write_file(path, &page::of(&rows, &runs))?;
+    }
+    if let Some(path) = &options.markdown {
+        write_file(path, &markdown::of(&rows, &runs))?;
     }
     Ok(runs.iter().all(|run| run.faults.is_empty()))
 }

@@ -3,18 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::chart::{bars, curves, escaped};
-use super::group::Row;
-use super::table::{HEADINGS, cells};
+use super::command::commands;
+use super::group::{Row, loads};
+use super::table::{HEADINGS, METRIC_HEADINGS, about, cells, metrics};
 use crate::result::Run;
 
 /// The page of all rows; the runs say where and how they were made.
 pub(crate) fn of(rows: &[Row], runs: &[Run]) -> String {
-    let mut loads: Vec<&str> = rows.iter().map(|row| row.load.as_str()).collect();
-    loads.dedup();
-    let sections = loads.into_iter().map(|load| {
-        let of_load: Vec<&Row> = rows.iter().filter(|row| row.load == load).collect();
-        section(load, &of_load)
-    });
+    let sections = loads(rows)
+        .into_iter()
+        .map(|(load, rows)| section(load, &rows));
     let sections: String = sections.collect();
     let (made, faults) = (made(runs), wrong(runs));
     format!(
@@ -26,16 +24,13 @@ pub(crate) fn of(rows: &[Row], runs: &[Run]) -> String {
 }
 
 fn section(load: &str, rows: &[&Row]) -> String {
-    let first = rows.first();
-    let (viewers, channels) = first.map_or((0, 0), |row| (row.viewers, row.channels));
-    let headings: String = HEADINGS
-        .map(|heading| format!("<th>{heading}</th>"))
-        .concat();
-    let lines = rows.iter().map(|row| {
-        let cells = cells(row).map(|cell| format!("<td>{}</td>", escaped(&cell)));
-        format!("<tr>{}</tr>\n", cells.concat())
-    });
-    let lines: String = lines.collect();
+    let figures = table(&HEADINGS, rows.iter().map(|row| cells(row)));
+    let metrics = metrics(rows);
+    let counters = if metrics.is_empty() {
+        String::new()
+    } else {
+        table(&METRIC_HEADINGS, metrics.into_iter())
+    };
     let measured = |value: fn(&Row) -> Option<f64>| -> Vec<(String, f64)> {
         let values = rows
             .iter()
@@ -59,10 +54,20 @@ fn section(load: &str, rows: &[&Row]) -> String {
         let show = |it: f64| format!("{:.1} KiB", it / 1024.0);
         charts += &bars("Memory of the server per viewer", &memory, show);
     }
-    let load = escaped(load);
+    let (load, about) = (escaped(load), escaped(&about(rows)));
+    format!("<section>\n<h2>{load}</h2>\n<p>{about}</p>\n{figures}{counters}{charts}</section>\n")
+}
+
+fn table<const N: usize>(headings: &[&str; N], lines: impl Iterator<Item = [String; N]>) -> String {
+    let headings = headings.map(|heading| format!("<th>{heading}</th>"));
+    let lines = lines.map(|cells| {
+        let cells = cells.map(|cell| format!("<td>{}</td>", escaped(&cell)));
+        format!("<tr>{}</tr>\n", cells.concat())
+    });
     format!(
-        "<section>\n<h2>{load}</h2>\n<p>{viewers} viewers, {channels} channels</p>\n\
-         <div class='wide'><table>\n<tr>{headings}</tr>\n{lines}</table></div>\n{charts}</section>\n"
+        "<div class='wide'><table>\n<tr>{}</tr>\n{}</table></div>\n",
+        headings.concat(),
+        lines.collect::<String>()
     )
 }
 
@@ -83,7 +88,6 @@ fn made(runs: &[Run]) -> String {
         .filter(|run| !run.commit.is_empty())
         .map(|run| format!("{} {}", run.server, run.commit))
         .collect();
-    let commands: BTreeSet<String> = runs.iter().map(|run| run.command.clone()).collect();
     let list = |all: BTreeSet<String>| -> String {
         let items = all
             .iter()
@@ -94,7 +98,7 @@ fn made(runs: &[Run]) -> String {
         "<ul>\n{}{}</ul>\n<details><summary>Commands</summary>\n<ul>\n{}</ul>\n</details>\n",
         list(machines),
         list(commits),
-        list(commands)
+        list(commands(runs))
     )
 }
 
@@ -132,6 +136,7 @@ svg text{fill:currentColor}\
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::Metric;
 
     fn row(load: &str, server: &str) -> Row {
         Row {
@@ -150,6 +155,24 @@ mod tests {
         assert_eq!(page.matches("<section>").count(), 2);
         assert_eq!(page.matches("<svg").count(), 6);
         assert!(page.contains("0.250") && page.contains("2.0 KiB"));
+    }
+
+    #[test]
+    fn idle_load_has_no_chart_and_counters_have_a_table() {
+        let idle = Row {
+            load: "idle".into(),
+            about: "nobody <watching>".into(),
+            metrics: vec![Metric {
+                name: "a_total".into(),
+                ..Metric::default()
+            }],
+            ..Row::default()
+        };
+        let page = of(&[idle], &[]);
+        assert!(!page.contains("<svg"));
+        assert!(page.contains("<p>nobody &lt;watching&gt;</p>"));
+        assert!(page.contains("<th>per MB</th>") && page.contains("<td>a_total</td>"));
+        assert_eq!(of(&[row("A", "x")], &[]).matches("<table>").count(), 1);
     }
 
     #[test]

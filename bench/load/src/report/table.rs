@@ -2,40 +2,55 @@
 
 use std::fmt::Write as _;
 
-use super::group::Row;
-use crate::result::Run;
+use super::group::{Row, loads};
+use crate::result::{Metric, Run};
 use crate::spread::Spread;
 
-/// A table for each load.
+/// A table for each load, and under it what the servers' own counters did.
 pub(crate) fn of(rows: &[Row]) -> String {
     let mut text = String::new();
-    let mut load = None;
-    for row in rows {
-        if load != Some(&row.load) {
-            load = Some(&row.load);
-            let (viewers, channels) = (row.viewers, row.channels);
-            let title = &row.load;
-            text.push_str(&format!(
-                "\n{title}: {viewers} viewers, {channels} channels\n"
-            ));
-            text.push_str(&line(&HEADINGS.map(str::to_owned)));
+    for (load, rows) in loads(rows) {
+        let about = about(&rows);
+        text.push_str(&format!("\n{load}: {about}\n"));
+        text.push_str(&line(&HEADINGS.map(str::to_owned)));
+        for row in &rows {
+            text.push_str(&line(&cells(row)));
         }
-        text.push_str(&line(&cells(row)));
+        let metrics = metrics(&rows);
+        let width = metrics.iter().map(|[_, name, ..]| name.len()).max();
+        let width = width.unwrap_or(0);
+        for [server, name, per_s, per_mb] in metrics {
+            text.push_str(&format!(
+                "  {server:<16}  {name:<width$}  {per_s:>8} /s  {per_mb:>8} /MB\n"
+            ));
+        }
     }
     text
+}
+
+/// What a load is, in its caller's words or in numbers.
+pub(crate) fn about(rows: &[&Row]) -> String {
+    let told = rows.iter().map(|row| &row.about).find(|it| !it.is_empty());
+    told.cloned().unwrap_or_else(|| {
+        let first = rows.first();
+        let (viewers, channels) = first.map_or((0, 0), |row| (row.viewers, row.channels));
+        format!("{viewers} viewers, {channels} channels")
+    })
 }
 
 /// What one server did under one load, column by column.
 pub(crate) fn cells(row: &Row) -> [String; COLUMNS] {
     let ratio = |ratio: Option<f64>| ratio.map_or_else(none, |it| format!("{it:.2}"));
+    let one_digit = |value: Option<f64>| value.map_or_else(none, |it| format!("{it:.1}"));
     let cpu = row.cpu_s_per_gb.map_or_else(none, |it| format!("{it:.3}"));
-    let memory = row.memory_per_viewer_bytes;
+    let time = |micros: Option<f64>| micros.map_or_else(none, time);
     [
         row.server.clone(),
         row.rounds.to_string(),
         format!("{:.2}", row.gbit_per_s),
         cpu,
         ratio(row.cpu_ratio),
+        row.cpu_percent.map_or_else(none, percent),
         format!("{:.0}", row.machine_busy * 100.0),
         time(row.delay_p50_us),
         time(row.delay_p99_us),
@@ -45,10 +60,30 @@ pub(crate) fn cells(row: &Row) -> [String; COLUMNS] {
         time(row.join_byte_p99_us),
         time(row.join_key_p50_us),
         time(row.first_age_p50_us),
-        memory.map_or_else(none, |it| format!("{:.1}", it / 1024.0)),
+        one_digit(row.memory_loaded_bytes.map(|it| it / 1_048_576.0)),
+        one_digit(row.memory_per_viewer_bytes.map(|it| it / 1024.0)),
         ratio(row.tool_ratio),
         row.faulty_rounds.to_string(),
         row.limited_rounds.to_string(),
+    ]
+}
+
+/// What the counters of each server did under one load: the columns are [`METRIC_HEADINGS`].
+pub(crate) fn metrics(rows: &[&Row]) -> Vec<[String; 4]> {
+    let of_row = |row: &&Row| -> Vec<[String; 4]> {
+        let metrics = row.metrics.iter().map(metric_cells);
+        metrics
+            .map(|[name, per_s, per_mb]| [row.server.clone(), name, per_s, per_mb])
+            .collect()
+    };
+    rows.iter().flat_map(of_row).collect()
+}
+
+fn metric_cells(metric: &Metric) -> [String; 3] {
+    [
+        metric.name.clone(),
+        number(metric.per_s),
+        metric.per_mb.map_or_else(none, number),
     ]
 }
 
@@ -122,12 +157,12 @@ fn crowd(run: &Run, lines: &mut Lines) {
 
 fn cost(run: &Run, lines: &mut Lines) {
     if let Some(cpu) = &run.cpu {
-        let (per_gb, used) = (cpu.server_s_per_gb, cpu.server_s);
-        let clock = &cpu.clock;
-        lines.say(
-            "server CPU",
-            &format!("{per_gb:.3} s/GB, {used:.2} s by {clock}"),
-        );
+        let per_gb = cpu.server_s_per_gb.map(|it| format!("{it:.3} s/GB, "));
+        let per_gb = per_gb.unwrap_or_default();
+        let (used, clock) = (cpu.server_s, &cpu.clock);
+        let share = percent(used / run.window_s.max(1e-9) * 100.0);
+        let used = format!("{used:.2} s by {clock}, {share} % of a CPU");
+        lines.say("server CPU", &format!("{per_gb}{used}"));
     }
     let machine = run.machine_use;
     let share = machine.busy_s / machine.all_s.max(1e-9) * 100.0;
@@ -143,14 +178,23 @@ fn cost(run: &Run, lines: &mut Lines) {
         &format!("{own}, waited {waited:.2} s for a CPU"),
     );
     if let Some(memory) = &run.memory {
-        let per_viewer = memory.per_viewer_bytes / 1024.0;
+        let per_viewer = memory.per_viewer_bytes;
+        let per_viewer = per_viewer.map(|it| format!("{:.1} KiB per viewer, ", it / 1024.0));
+        let per_viewer = per_viewer.unwrap_or_default();
         let loaded = memory.loaded_bytes / 1024;
-        let told = format!("{per_viewer:.1} KiB per viewer, {loaded} KiB in all");
-        lines.say("memory", &told);
+        lines.say("memory", &format!("{per_viewer}{loaded} KiB in all"));
+    }
+    for metric in &run.metrics {
+        let [name, per_s, per_mb] = metric_cells(metric);
+        let told = format!("{name} {per_s} /s, {per_mb} /MB");
+        lines.say("metric", &told);
     }
 }
 
 fn spread(spread: &Spread) -> String {
+    if spread.count == 0 {
+        return none();
+    }
     let named = [
         ("p50", spread.p50),
         ("p99", spread.p99),
@@ -178,6 +222,27 @@ pub(crate) fn time(micros: f64) -> String {
     }
 }
 
+/// Per cent, in which an idle server is told from one that does nothing.
+fn percent(value: f64) -> String {
+    if value < 10.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.1}")
+    }
+}
+
+/// A rate with three digits or so.
+fn number(value: f64) -> String {
+    match value.abs() {
+        size if size < 1e-9 => "0".to_owned(),
+        size if size < 1e-3 => format!("{value:.1e}"),
+        size if size < 1.0 => format!("{value:.4}"),
+        size if size < 10.0 => format!("{value:.2}"),
+        size if size < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
 fn none() -> String {
     "-".to_owned()
 }
@@ -197,7 +262,7 @@ fn line(cells: &[String; COLUMNS]) -> String {
     text
 }
 
-const COLUMNS: usize = 18;
+const COLUMNS: usize = 20;
 
 /// What the columns are.
 pub(crate) const HEADINGS: [&str; COLUMNS] = [
@@ -206,6 +271,7 @@ pub(crate) const HEADINGS: [&str; COLUMNS] = [
     "Gbit/s",
     "CPU s/GB",
     "ratio",
+    "CPU %",
     "machine %",
     "delay p50",
     "p99",
@@ -215,11 +281,15 @@ pub(crate) const HEADINGS: [&str; COLUMNS] = [
     "join p99",
     "key p50",
     "age p50",
+    "MiB",
     "KiB/viewer",
     "tool/server",
     "faulty",
     "limited",
 ];
+
+/// What is told of each metric.
+pub(crate) const METRIC_HEADINGS: [&str; 4] = ["server", "metric", "per s", "per MB"];
 
 #[cfg(test)]
 mod tests {
@@ -254,6 +324,55 @@ mod tests {
         assert!(lines[0].starts_with("A: ") && lines[4].starts_with("B: "));
         assert!(lines[2].contains('x') && lines[2].contains("0.46"));
         assert!(lines[2].contains(" - "), "what was not measured is not 0");
+    }
+
+    #[test]
+    fn idle_server_has_its_cpu_and_memory_and_nothing_per_viewer_or_byte() {
+        let idle = Row {
+            server: "x".into(),
+            cpu_percent: Some(0.034),
+            memory_loaded_bytes: Some(5.0 * 1_048_576.0),
+            ..Row::default()
+        };
+        let told: Vec<(&str, String)> = HEADINGS.into_iter().zip(cells(&idle)).collect();
+        let of = |heading| &told.iter().find(|(it, _)| *it == heading).unwrap().1;
+        assert_eq!((of("CPU %").as_str(), of("MiB").as_str()), ("0.03", "5.0"));
+        for heading in ["CPU s/GB", "KiB/viewer", "delay p50", "max", "key p50"] {
+            assert_eq!(of(heading), "-", "{heading}");
+        }
+    }
+
+    #[test]
+    fn load_is_told_in_its_callers_words_and_its_metrics_stand_under_it() {
+        let row = Row {
+            load: "A".into(),
+            server: "before".into(),
+            about: "1 channel x 8 Mbit/s".into(),
+            metrics: vec![Metric {
+                name: "a_total".into(),
+                per_s: 1234.2,
+                per_mb: Some(121.94),
+            }],
+            ..Row::default()
+        };
+        let text = of(&[row]);
+        assert!(text.starts_with("\nA: 1 channel x 8 Mbit/s\n"), "{text}");
+        let last = "  before            a_total      1234 /s     121.9 /MB\n";
+        assert!(text.ends_with(last), "{text}");
+    }
+
+    #[test]
+    fn rates_have_few_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.000_123, "1.2e-4"),
+            (-0.25, "-0.2500"),
+            (1.234, "1.23"),
+            (12.34, "12.3"),
+            (61_000.4, "61000"),
+        ] {
+            assert_eq!(number(value), text);
+        }
     }
 
     #[test]

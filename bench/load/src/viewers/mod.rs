@@ -4,9 +4,12 @@
 //! load does not depend on how the server does, and a run in which anything was lost that should not be is no success.
 
 mod anchor;
+mod cost;
+mod counters;
 mod head;
 mod options;
 mod plan;
+mod samples;
 mod summary;
 mod sweep;
 mod tally;
@@ -24,15 +27,13 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustix::io::Errno;
 
+use self::cost::Meter;
 pub(crate) use self::options::Options;
 use self::plan::{Assignment, Schedule};
 use self::tally::Tally;
 use self::viewer::Viewer;
 use self::worker::{Progress, Task, Worker};
 use crate::clock;
-use crate::measure::machine::{Machine, MachineUse, tcp_bytes};
-use crate::measure::server::Server;
-use crate::result::{Cpu, Memory, Run};
 
 /// Runs a load and writes what was found; true if nothing was wrong.
 ///
@@ -58,7 +59,7 @@ pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<bool, Viewe
         to,
         ends: to + TAIL,
     };
-    let server = options.server()?;
+    let mut meter = Meter::new(options.server()?, options.counters());
     let task = Task {
         server: options.address(),
         requests: options.requests(),
@@ -68,25 +69,23 @@ pub(crate) fn run(options: &Options, out: &mut impl Write) -> Result<bool, Viewe
         churn: Duration::from_millis(options.churn_ms),
         zap: Duration::from_millis(options.zap_ms),
     };
-    let before = Before::read(server.as_ref());
     let progress = Arc::new(Progress::default());
     let finished = start(&task, assignments, options.threads, &progress)?;
-    let (mut viewers, tally, cost) = attend(
-        &finished,
-        schedule,
-        server.as_ref(),
-        before,
-        &progress,
-        &stop,
-    )?;
+    let (mut viewers, tally) = attend(&finished, schedule, &mut meter, &progress, &stop)?;
     viewers.sort_by_key(|it| it.assignment.id);
     let mut run = summary::summarise(&viewers, &tally, schedule);
-    add_cost(&mut run, cost);
+    let is_alive = meter.is_alive();
+    let counted = meter.put(&mut run);
     options.label(&mut run);
     run.source = options.source_stats();
     run.faults = verdict::faults(&run, &viewers, options.allowed());
-    if server.as_ref().is_some_and(|it| !it.is_alive()) {
+    if !is_alive {
         run.faults.push("the server ended under the load".into());
+    }
+    if let Err(error) = counted {
+        let told = crate::told(error);
+        run.faults
+            .push(format!("metrics of the server could not be read: {told}"));
     }
     run.tool_limits = verdict::tool_limits(&run);
     options.keep(&run)?;
@@ -121,21 +120,19 @@ fn start(
     Ok(finished)
 }
 
-/// Waits for all threads, shows how far they are, and reads what the server uses when measuring begins and when it ends.
+/// Waits for all threads, shows how far they are, and has the meter read when measuring begins and when it ends.
 ///
 /// # Errors
 /// If a thread failed, or a signal ends everything early.
 fn attend(
     finished: &Receiver<Worked>,
     schedule: Schedule,
-    server: Option<&Server>,
-    mut before: Before,
+    meter: &mut Meter,
     progress: &Progress,
     stop: &AtomicBool,
-) -> Result<(Vec<Viewer>, Tally, Run), ViewersError> {
+) -> Result<(Vec<Viewer>, Tally), ViewersError> {
     let bar = bar(schedule);
     let (mut viewers, mut tally) = (Vec::new(), Tally::default());
-    let mut cost = Run::default();
     let mut edges = [schedule.from, schedule.to].into_iter().peekable();
     loop {
         // Returning puts the server back where it was.
@@ -145,9 +142,9 @@ fn attend(
         let now = clock::now();
         if edges.next_if(|edge| *edge <= now).is_some() {
             if edges.peek().is_none() {
-                cost = before.cost(server);
+                meter.end();
             } else {
-                before.begin(server);
+                meter.begin();
             }
         }
         let next = edges
@@ -164,80 +161,11 @@ fn attend(
         }
     }
     bar.finish_and_clear();
-    Ok((viewers, tally, cost))
+    Ok((viewers, tally))
 }
 
 /// What a thread comes back with.
 type Worked = Result<(Vec<Viewer>, Tally), Errno>;
-
-/// Readings before the load and at the beginning of the measured time.
-struct Before {
-    memory_bytes: u64,
-    tcp_bytes: u64,
-    cpu: Duration,
-    machine: MachineUse,
-}
-
-impl Before {
-    fn read(server: Option<&Server>) -> Self {
-        Self {
-            memory_bytes: server.map_or(0, Server::memory_bytes),
-            tcp_bytes: tcp_bytes(),
-            cpu: Duration::ZERO,
-            machine: MachineUse::default(),
-        }
-    }
-
-    /// The measured time begins.
-    fn begin(&mut self, server: Option<&Server>) {
-        self.machine = MachineUse::read();
-        self.cpu = server.map_or(Duration::ZERO, Server::cpu);
-    }
-
-    /// What was used, now that it ends.
-    fn cost(&self, server: Option<&Server>) -> Run {
-        let cpu = server.map(|server| Cpu {
-            clock: server.clock().to_owned(),
-            server_s: server.cpu().saturating_sub(self.cpu).as_secs_f64(),
-            server_s_per_gb: 0.0,
-        });
-        let memory = server.map(|server| Memory {
-            before_bytes: self.memory_bytes,
-            loaded_bytes: server.memory_bytes(),
-            per_viewer_bytes: 0.0,
-            tcp_before_bytes: self.tcp_bytes,
-            tcp_loaded_bytes: tcp_bytes(),
-        });
-        Run {
-            cpu,
-            memory,
-            machine_use: self.machine.until_now(),
-            ..Run::default()
-        }
-    }
-}
-
-/// Puts what was used beside what was delivered.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "ratios, of which nobody reads fifteen digits"
-)]
-fn add_cost(run: &mut Run, cost: Run) {
-    run.cpu = cost.cpu.map(|cpu| Cpu {
-        server_s_per_gb: cpu.server_s / (run.bytes.max(1) as f64 / 1e9),
-        ..cpu
-    });
-    run.memory = cost.memory.map(|memory| {
-        let added = memory.loaded_bytes as f64 - memory.before_bytes as f64;
-        Memory {
-            per_viewer_bytes: added / run.crowd.steady.max(1) as f64,
-            ..memory
-        }
-    });
-    run.machine_use = cost.machine_use;
-    run.machine = Machine::here();
-    run.unix_s = clock::unix_seconds();
-}
 
 /// A bar on a terminal, nothing anywhere else.
 fn bar(schedule: Schedule) -> ProgressBar {

@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::ViewersError;
+use super::counters::Counters;
 use super::plan::Crowd;
+use super::samples::is_name;
 use super::verdict::Allowed;
 use crate::measure::server::Server;
 use crate::result::Run;
@@ -25,8 +27,8 @@ pub(crate) struct Options {
     /// Numbers of the channels: 1..50, or 7,8,12
     #[arg(long, default_value = "1", value_parser = channels)]
     channels: Channels,
-    /// How many viewers want every packet
-    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    /// How many viewers want every packet; with none the idle server is measured
+    #[arg(long, short = 'n', default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=50_000))]
     viewers: u32,
     /// At least so many of them check every packet; never fewer than 20, 5 % or one per channel
     #[arg(long, default_value_t = 0)]
@@ -73,6 +75,12 @@ pub(crate) struct Options {
     /// The control group that the server runs in
     #[arg(long, conflicts_with = "server_pid")]
     server_cgroup: Option<PathBuf>,
+    /// The server's page of Prometheus text, read when measuring begins and when it ends
+    #[arg(long, value_parser = target, requires = "metric")]
+    metrics: Option<Target>,
+    /// A metric of that page, whose samples are summed; may be given again
+    #[arg(long, value_name = "NAME", value_parser = metric, requires = "metrics")]
+    metric: Vec<String>,
     /// Where the source listens, so that its own account becomes part of the result
     #[arg(long)]
     source: Option<SocketAddr>,
@@ -94,6 +102,9 @@ pub(crate) struct Options {
     /// What the load is called in reports
     #[arg(long, default_value = "load")]
     load: String,
+    /// What the load is, for reports: "1 channel x 8 Mbit/s, 100 viewers"
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    about: String,
     /// Which round of an alternating series this is
     #[arg(long, default_value_t = 1)]
     round: u64,
@@ -168,15 +179,21 @@ impl Options {
         }
     }
 
+    /// The server's counters that are to be read, if any are named.
+    pub(super) fn counters(&self) -> Option<Counters> {
+        let page = self.metrics.as_ref()?;
+        Some(Counters::new(page.address, &page.path, &self.metric))
+    }
+
     /// Writes on a result what it is the result of.
     pub(super) fn label(&self, run: &mut Run) {
         run.server.clone_from(&self.server);
         run.load.clone_from(&self.load);
+        run.about.clone_from(&self.about);
         run.round = self.round;
         run.commit.clone_from(&self.commit);
         run.crowd.channels = self.channels.0.len() as u64;
-        let arguments = std::env::args().map(|argument| without_path(&argument));
-        run.command = arguments.collect::<Vec<_>>().join(" ");
+        run.command = command(std::env::args());
     }
 
     /// What the source says of itself, if it is asked and answers.
@@ -263,6 +280,34 @@ fn split(url: &str) -> Option<(&str, &str)> {
     Some(rest.split_at(slash))
 }
 
+/// Reads the name of a metric.
+fn metric(text: &str) -> Result<String, NotMetric> {
+    is_name(text).then(|| text.to_owned()).ok_or(NotMetric)
+}
+
+/// Not what a metric can be called.
+#[derive(Debug, thiserror::Error)]
+#[error("a metric is called by letters, digits, _ and :, without labels")]
+struct NotMetric;
+
+/// How the tool was called, as a shell would read it: the program's name without its folder, no path of any URL.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let words = arguments.enumerate().map(|(place, argument)| {
+        let name = argument.rsplit('/').next().filter(|_| place == 0);
+        quoted(name.map_or_else(|| without_path(&argument), str::to_owned))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A word in quotes, if a shell would not take it as one.
+fn quoted(word: String) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_./:=,@+%{}".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word;
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 /// A URL without what may be secret.
 fn without_path(argument: &str) -> String {
     let (name, url) = match argument.split_once("=http://") {
@@ -319,5 +364,29 @@ mod tests {
         let kept = without_path("--url=http://127.0.0.1:80/live/u/secret/1.ts");
         assert_eq!(kept, "--url=http://127.0.0.1:80/...");
         assert_eq!(without_path("--viewers=3"), "--viewers=3");
+    }
+
+    #[test]
+    fn command_names_the_program_and_can_be_given_to_a_shell() {
+        let given = [
+            "/a/b/corecast-load",
+            "viewers",
+            "--url",
+            "http://127.0.0.1:80/{}.ts",
+            "--about",
+            "1 channel's load",
+            "--commit",
+            "",
+        ];
+        assert_eq!(
+            command(given.map(str::to_owned).into_iter()),
+            "corecast-load viewers --url http://127.0.0.1:80/... --about '1 channel'\\''s load' --commit ''"
+        );
+    }
+
+    #[test]
+    fn metric_is_a_name_without_labels() {
+        assert_eq!(metric("a_total").ok(), Some("a_total".into()));
+        assert!(metric("a_total{shard=\"0\"}").is_err());
     }
 }

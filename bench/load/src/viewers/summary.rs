@@ -13,7 +13,7 @@ use super::tally::{self, Tally};
 use super::viewer::{Phase, Viewer};
 use super::watch::{Watch, micros};
 use crate::result::{Beside, BytesChecked, CrowdCount, PacketCount, Run, Tool};
-use crate::spread::{Spread, histogram};
+use crate::spread::{Spread, histogram, to_f64};
 
 /// Everything that the viewers tell of a run.
 pub(crate) fn summarise(viewers: &[Viewer], tally: &Tally, schedule: Schedule) -> Run {
@@ -128,12 +128,13 @@ fn bytes_checked(viewers: &[Viewer], window: Duration) -> BytesChecked {
         least_share: f64::INFINITY,
         ..BytesChecked::default()
     };
-    let channels = viewers.iter().map(|it| it.assignment.channel + 1).max();
+    let steady = || viewers.iter().filter(|it| it.assignment.role.is_steady());
+    let channels = steady().map(|it| it.assignment.channel + 1).max();
     let facts: Vec<_> = (0..channels.unwrap_or(0))
         .map(|channel| channel_facts(viewers, channel))
         .collect();
     checked.unknown_channels = facts.iter().filter(|it| it.is_none()).count() as u64;
-    for viewer in viewers.iter().filter(|it| it.assignment.role.is_steady()) {
+    for viewer in steady() {
         let facts = facts.get(viewer.assignment.channel).copied().flatten();
         let Some((group, bytes_per_s)) = facts else {
             continue;
@@ -196,14 +197,6 @@ fn curve(delay: &Histogram<u64>) -> Vec<(f64, u64)> {
 
 fn per_s(count: u64, time: Duration) -> f64 {
     to_f64(count) / time.as_secs_f64()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a rate, of which nobody reads fifteen digits"
-)]
-fn to_f64(count: u64) -> f64 {
-    count as f64
 }
 
 /// What may be under way at either end of the measured time, in seconds of media.

@@ -3,6 +3,7 @@
 //! Emptying belongs in `worker.rs`. The rule: turns are spread evenly over a round, and a round is as long as it may be
 //! without a viewer's window filling up, so that few calls move many bytes.
 
+use crate::spread::to_f64;
 use std::time::Duration;
 
 /// Goes round all viewers, so fast that about [`SWEPT_BYTES`] lie in each socket when its turn comes.
@@ -64,14 +65,6 @@ impl Sweep {
     pub(super) fn pause(&self) -> Duration {
         (self.round / 16).max(Duration::from_millis(1))
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a mean of bytes, whose last digits matter to nobody"
-)]
-fn to_f64(value: u64) -> f64 {
-    value as f64
 }
 
 /// A viewer that discards offers a window of at least twice this.

@@ -133,8 +133,9 @@ pub(crate) fn tool_limits(run: &Run) -> Vec<String> {
         );
     }
     let busy = Duration::from_micros(run.tool.busy_us.p99);
+    let is_within_delay = run.tool.busy_us.p99 * 2 > run.delay_us.p99 && run.crowd.steady > 0;
     limits.note(
-        u64::from(busy > BUSY_MAX && run.tool.busy_us.p99 * 2 > run.delay_us.p99),
+        u64::from(busy > BUSY_MAX && is_within_delay),
         format!("viewers were looked at {busy:.1?} late at p99, which is within the delay"),
     );
     if let Some(source) = &run.source {

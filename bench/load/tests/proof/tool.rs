@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Two Mbit/s, and what else is asked for.
+    /// Two Mbit/s for a minute, unless something else is asked for.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(TOOL)
             .args(["source", "--kbit-per-s", "2000", "--seconds", "60"])
@@ -28,11 +28,8 @@ impl Source {
         let mut said = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         said.read_line(&mut ready).unwrap();
-        let words = ready
-            .split(' ')
-            .find_map(|word| word.strip_prefix("listen="));
         Self {
-            address: words.unwrap().parse().unwrap(),
+            address: listening(&ready),
             child,
             said,
         }
@@ -118,6 +115,12 @@ impl Viewers {
     pub(crate) fn assert_fault(&self, words: &str) {
         assert_eq!(self.output.status.code(), Some(1));
         assert!(self.faults().contains(words), "{:?}", self.faults());
+        self.assert_printed(words);
+    }
+
+    /// Panics unless this was printed.
+    #[track_caller]
+    pub(crate) fn assert_printed(&self, words: &str) {
         let printed = String::from_utf8_lossy(&self.output.stdout);
         assert!(printed.contains(words), "{printed}");
     }
@@ -146,6 +149,12 @@ impl Viewers {
     #[track_caller]
     pub(crate) fn figure(&self, pointer: &str) -> f64 {
         self.result.pointer(pointer).unwrap().as_f64().unwrap()
+    }
+
+    /// Whether the result says that something was not measured.
+    #[track_caller]
+    pub(crate) fn is_null(&self, pointer: &str) -> bool {
+        self.result.pointer(pointer).unwrap().is_null()
     }
 
     fn faults(&self) -> String {
@@ -179,6 +188,56 @@ impl Drop for Folder {
         // What is left lies where the system clears up.
         drop(std::fs::remove_dir_all(&self.0));
     }
+}
+
+/// The reference relay of channel 1, until it is dropped.
+pub(crate) struct Reference {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Reference {
+    /// Starts the one that was built beside the tool.
+    pub(crate) fn start(source: SocketAddr) -> Self {
+        let program = Path::new(TOOL).with_file_name("corecast-reference");
+        let mut child = Command::new(&program)
+            .args(["--upstream", &format!("http://{source}/ch/1.ts")])
+            .args(["--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| {
+                let program = program.display();
+                panic!("{program} cannot be started ({error}): cargo test --workspace builds it")
+            });
+        let mut ready = String::new();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        said.read_line(&mut ready).unwrap();
+        Self {
+            child,
+            address: listening(&ready),
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        // It may have ended with its upstream.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The address in a line that says that something is ready.
+#[track_caller]
+fn listening(ready: &str) -> SocketAddr {
+    let mut words = ready.split_whitespace();
+    let address = words.find_map(|word| word.strip_prefix("listen="));
+    let address = address.unwrap_or_else(|| panic!("not ready: {ready:?}"));
+    address.parse().unwrap()
 }
 
 /// Runs the tool to its end.
