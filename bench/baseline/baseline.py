@@ -11,6 +11,7 @@ its queue of 50 chunks, with 0.15 s around all of that; who has no place by then
 Both get the best of what they promise: a chunk is filled before it is handed out, so that there are as many per MB as
 promised, and it is cut to whole packets, so that nobody begins inside one. One upstream, fetched from the start on,
 given to every viewer whatever its path. When it ends, viewers get what is queued for them and the process ends.
+`/metrics` alone is no viewer's path: it answers with counters as Prometheus text.
 
 On the way out, or on SIGTERM, a line on standard error says how many chunks there were, what was lost, and how long
 the lock was held and a chunk took to be handed out.
@@ -37,6 +38,7 @@ CAP_S = 0.15
 DRAIN_S = 10.0
 VIEWERS_MAX = 10_000
 BACKLOG = 4096
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ACCEPTED = b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n"
 
 
@@ -63,17 +65,73 @@ class UpstreamError(Exception):
     """The upstream gave no body, or a broken one."""
 
 
+@dataclass
+class Span:
+    """Durations of one kind."""
+
+    count: int = 0
+    total_s: float = 0.0
+    max_s: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.count += 1
+        self.total_s += seconds
+        self.max_s = max(self.max_s, seconds)
+
+    def __str__(self) -> str:
+        mean_s = self.total_s / max(self.count, 1)
+        return f"{mean_s * 1e6:.0f}/{self.max_s * 1e6:.0f}"
+
+
+@dataclass
+class Tally:
+    """What happened so far."""
+
+    chunks: int = 0
+    bytes: int = 0
+    writes: int = 0
+    lost_chunks: int = 0
+    given_up: int = 0
+    lock: Span = field(default_factory=Span)
+    hand_out: Span = field(default_factory=Span)
+
+    def __str__(self) -> str:
+        return (
+            f"chunks={self.chunks} bytes={self.bytes} lost_chunks={self.lost_chunks} given_up={self.given_up} "
+            f"lock_us_mean/max={self.lock} hand_out_us_mean/max={self.hand_out}"
+        )
+
+    def metrics(self) -> str:
+        """Prometheus text."""
+        counters = (
+            ("chunks", "Chunks handed out.", self.chunks),
+            ("writes", "Calls that gave a viewer's transport bytes.", self.writes),
+            ("lost_chunks", "Chunks that found no place in a viewer's queue.", self.lost_chunks),
+            ("given_up", "Viewers that were given up.", self.given_up),
+            ("lock_held_seconds", "Time for which the lock around the viewers was held.", self.lock.total_s),
+            ("hand_out_seconds", "Time that chunks took to be handed out.", self.hand_out.total_s),
+        )
+        return "".join(
+            f"# HELP baseline_{name}_total {text}\n"
+            f"# TYPE baseline_{name}_total counter\n"
+            f"baseline_{name}_total {value}\n"
+            for name, text, value in counters
+        )
+
+
 @dataclass(eq=False)
 class Viewer:
     """One connection and the chunks that wait for it; `None` in the queue is the end."""
 
     writer: asyncio.StreamWriter
     queue: asyncio.Queue[bytes | None]
+    tally: Tally
 
     async def send_all(self) -> None:
         """Writes what is queued until the end comes or the connection fails."""
         while (chunk := await self.queue.get()) is not None:
             self.writer.write(chunk)
+            self.tally.writes += 1
             await self.writer.drain()
 
     async def offer(self, chunk: bytes) -> bool:
@@ -99,42 +157,6 @@ class Viewer:
         if connection.fileno() >= 0:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.writer.transport.abort()
-
-
-@dataclass
-class Span:
-    """Durations of one kind."""
-
-    count: int = 0
-    total_s: float = 0.0
-    max_s: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.total_s += seconds
-        self.max_s = max(self.max_s, seconds)
-
-    def __str__(self) -> str:
-        mean_s = self.total_s / max(self.count, 1)
-        return f"{mean_s * 1e6:.0f}/{self.max_s * 1e6:.0f}"
-
-
-@dataclass
-class Tally:
-    """What happened so far."""
-
-    chunks: int = 0
-    bytes: int = 0
-    lost_chunks: int = 0
-    given_up: int = 0
-    lock: Span = field(default_factory=Span)
-    hand_out: Span = field(default_factory=Span)
-
-    def __str__(self) -> str:
-        return (
-            f"chunks={self.chunks} bytes={self.bytes} lost_chunks={self.lost_chunks} given_up={self.given_up} "
-            f"lock_us_mean/max={self.lock} hand_out_us_mean/max={self.hand_out}"
-        )
 
 
 class Relay:
@@ -216,6 +238,9 @@ class Relay:
             writer.close()
 
     async def answer(self, head: bytes, writer: asyncio.StreamWriter) -> None:
+        if head.split(b" ", 2)[1:2] == [b"/metrics"] and head.startswith(b"GET "):
+            await self.tell_metrics(writer)
+            return
         refusal = None
         if not head.startswith(b"GET /"):
             refusal = "405 Method Not Allowed"
@@ -225,7 +250,7 @@ class Relay:
             writer.write(f"HTTP/1.1 {refusal}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
             await writer.drain()
             return
-        viewer = Viewer(writer, asyncio.Queue(self.design.queue_chunks))
+        viewer = Viewer(writer, asyncio.Queue(self.design.queue_chunks), self.tally)
         async with self.lock:
             self.viewers.append(viewer)
         try:
@@ -233,6 +258,12 @@ class Relay:
             await viewer.send_all()
         finally:
             await self.leave(viewer)
+
+    async def tell_metrics(self, writer: asyncio.StreamWriter) -> None:
+        text = self.tally.metrics().encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {METRICS_TYPE}\r\nContent-Length: {len(text)}\r\n"
+        writer.write(f"{head}Connection: close\r\n\r\n".encode() + text)
+        await writer.drain()
 
 
 async def fetch(url: str) -> AsyncIterator[bytes]:

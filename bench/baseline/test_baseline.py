@@ -85,6 +85,17 @@ class Baseline:
         assert head.startswith(b"HTTP/1.1 200 "), head
         return viewer
 
+    def metrics(self) -> dict[str, float]:
+        """Its counters now."""
+        connection = self.connect(b"GET /metrics HTTP/1.0\r\n\r\n")
+        head = read_head(connection)
+        assert head.startswith(b"HTTP/1.1 200 "), head
+        assert b"text/plain; version=0.0.4" in head, head
+        length = int(re.search(rb"Content-Length: (\d+)", head)[1])
+        page = read_exactly(connection, length).decode()
+        assert connection.recv(1) == b"", "more than its length"
+        return {name: float(value) for name, value in re.findall(r"(?m)^(\w+) (\S+)$", page)}
+
     def ended(self) -> tuple[int, dict[str, str]]:
         """Waits for its end: the exit code and what the last line says."""
         _, said = self.process.communicate(timeout=DEADLINE_S)
@@ -159,10 +170,54 @@ class BothDesigns(unittest.TestCase):
                 self.assertEqual(read_exactly(viewer, 18_800), packets(0, 100))
                 self.assertEqual(viewer.recv(1), b"")
 
+    def test_metrics_count_what_viewers_are_given(self) -> None:
+        for design, chunk_packets in (("before", 43), ("after", 174)):
+            with self.subTest(design):
+                baseline = self.start(design)
+                self.assertEqual(set(baseline.metrics().values()), {0.0})
+                viewers = [baseline.viewer() for _ in range(3)]
+                chunks = 5
+                sent = packets(0, chunk_packets * chunks)
+                baseline.feed.sendall(sent)
+                for viewer in viewers:
+                    self.assertEqual(read_exactly(viewer, len(sent)), sent)
+                # The last chunk is counted as handed out after the last viewer has it.
+                deadline = time.monotonic() + DEADLINE_S
+                while (told := baseline.metrics())["baseline_chunks_total"] < chunks:
+                    self.assertLess(time.monotonic(), deadline)
+                self.assertEqual(told["baseline_chunks_total"], chunks)
+                self.assertEqual(told["baseline_writes_total"], chunks * len(viewers))
+                self.assertEqual(told["baseline_lost_chunks_total"], 0)
+                self.assertEqual(told["baseline_given_up_total"], 0)
+                self.assertGreater(told["baseline_lock_held_seconds_total"], 0)
+                self.assertGreaterEqual(
+                    told["baseline_hand_out_seconds_total"], told["baseline_lock_held_seconds_total"]
+                )
+                self.assertEqual(len(told), 6)
+
+    def test_metrics_count_what_is_lost_and_who_is_given_up(self) -> None:
+        for design, name, chunk_packets in (
+            ("before", "baseline_lost_chunks_total", 43),
+            ("after", "baseline_given_up_total", 174),
+        ):
+            with self.subTest(design):
+                baseline = self.start(design)
+                baseline.viewer(receive_bytes=4096)
+                viewer = baseline.viewer()
+                number = 0
+                while baseline.metrics()[name] == 0:
+                    self.assertLess(number, 3_000)
+                    sent = packets(number * chunk_packets, chunk_packets)
+                    baseline.feed.sendall(sent)
+                    self.assertEqual(read_exactly(viewer, len(sent)), sent)
+                    number += 1
+                self.assertGreaterEqual(baseline.metrics()["baseline_hand_out_seconds_total"], 0.09)
+
     def test_other_requests_are_refused(self) -> None:
         baseline = self.start("after")
-        connection = baseline.connect(b"POST / HTTP/1.1\r\n\r\n")
-        self.assertTrue(read_head(connection).startswith(b"HTTP/1.1 405 "))
+        for request in (b"POST / HTTP/1.1", b"POST /metrics HTTP/1.1"):
+            connection = baseline.connect(request + b"\r\n\r\n")
+            self.assertTrue(read_head(connection).startswith(b"HTTP/1.1 405 "))
 
     def test_an_upstream_that_refuses_is_named(self) -> None:
         baseline = self.start("before", head=b"HTTP/1.1 404 Not Found\r\n\r\n")
