@@ -8,11 +8,8 @@
 # Wants a Debian with Rust and a C compiler. Installs valgrind and gungraun-runner if they are missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-
-fail() {
-    printf 'micro.sh: %s\n' "$*" >&2
-    exit 1
-}
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
 
 mode=${1:-compare}
 case $mode in
@@ -23,19 +20,7 @@ esac
 benches=(--benches)
 [[ $# -lt 2 ]] || benches=(--bench "$2")
 
-target=$(cargo metadata --manifest-path bench/micro/Cargo.toml --no-deps --format-version 1 |
-    sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-
-install_valgrind() {
-    local as_root=()
-    if [[ $EUID -ne 0 ]]; then
-        command -v sudo >/dev/null || fail "valgrind is missing, and neither root nor sudo: apt-get install valgrind libc6-dbg"
-        as_root=(sudo)
-    fi
-    command -v apt-get >/dev/null || fail "valgrind is missing, and no apt-get"
-    "${as_root[@]}" apt-get update
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends valgrind libc6-dbg
-}
+target=$(target_folder)
 
 # The runner speaks to exactly its own version of the library.
 install_runner() {
@@ -48,7 +33,7 @@ install_runner() {
     cargo install gungraun-runner --version "$wanted" --locked --root "$target/tools" --target-dir "$target/tools/build"
 }
 
-command -v valgrind >/dev/null || install_valgrind
+command -v valgrind >/dev/null || install_packages valgrind libc6-dbg
 install_runner
 export GUNGRAUN_HOME=$target/gungraun
 exec cargo bench --manifest-path bench/micro/Cargo.toml "${benches[@]}" -- "${options[@]}"

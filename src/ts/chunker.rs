@@ -402,9 +402,9 @@ const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_M
 )]
 mod tests {
     use super::*;
-    use crate::ts::{CHUNK_PACKETS, CHUNK_PACKETS_MAX, PACKET_BYTES};
     use crate::ts::fixture::{Dice, PacketMaker, pat, pids, pmt};
     use crate::ts::packet::PID_NULL;
+    use crate::ts::{CHUNK_PACKETS, CHUNK_PACKETS_MAX, PACKET_BYTES};
 
     type Packet = [u8; PACKET_BYTES];
 

@@ -50,6 +50,7 @@ mod linger;
 mod load;
 mod metrics;
 mod refusals;
+mod scripts;
 mod slow_viewer;
 mod start;
 mod startup;

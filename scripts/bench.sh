@@ -1,0 +1,178 @@
+#!/usr/bin/env bash
+# Runs the benchmark: corecast, the reference and other relays in turn under the same loads, and reports.
+#
+# Usage: scripts/bench.sh [--quick | --smoke] [--rivals] [--rounds N] [--window-ms N] [LOAD...]
+# Without LOAD the whole set, see below. --quick: the loads that matter most, in less than eight minutes after the build.
+# --smoke: every load with a tenth of the viewers for a moment, unoptimised; its figures mean nothing.
+# --rivals: installs icecast2, nginx and vlc first; those that are installed are measured anyway.
+#
+# The report lies in the target folder under bench/: report.html, report.md, rows.jsonl (medians), runs.jsonl (every run).
+# Ends with 1 if corecast or the reference lost anything. Wants python3 and curl; traffic stays on the loopback.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/packages.sh
+source scripts/packages.sh
+# shellcheck source=bench/servers.sh
+source bench/servers.sh
+
+# The set. Media that comes in pieces of a whole chunk lets every server be at its best.
+whole_set() {
+    local paced="--kbit-per-s 8000 --piece-bytes 32712"
+    local steady="--ramp-per-s 1000 --settle-ms 1000 --window-ms $window_ms"
+    local joining="--ramp-per-s 100 --settle-ms 500 --window-ms 400"
+    local seeds="before after" rivals="nginx icecast2"
+    local chunks=corecast@stream.chunk_age_ms=200,stream.chunk_bytes_max=
+    load A100 "1 channel x 8 Mbit/s, 100 viewers" \
+        "corecast reference $seeds $rivals vlc" "$paced" "-n 100 $steady"
+    load A500 "1 channel x 8 Mbit/s, 500 viewers" \
+        "corecast reference after $rivals" "$paced" "-n 500 $steady"
+    load A1000 "1 channel x 8 Mbit/s, 1000 viewers" "corecast reference icecast2" "$paced" "-n 1000 $steady"
+    load A2000 "1 channel x 8 Mbit/s, 2000 viewers" "corecast reference" "$paced" "-n 2000 $steady"
+    load B "1 channel x 400 Mbit/s, 50 viewers" \
+        "corecast reference" "--kbit-per-s 400000 --piece-bytes 130848" "-n 50 $steady"
+    load C "50 channels x 8 Mbit/s, 10 viewers each" \
+        "corecast reference $rivals" "$paced --channels 50" "-n 500 --channels 1..50 $steady"
+    load D "1 channel x 8 Mbit/s, 100 viewers beside 10 stalled and 10 slow ones; A100 is without" \
+        "corecast reference $seeds $rivals" "$paced" "-n 100 --stalled 10 --slow 10 $steady"
+    load E-cold "joins: 20 channels x 8 Mbit/s, their first viewers" \
+        "corecast nginx" "$paced --channels 20" "-n 20 --channels 1..20 $joining"
+    load E-warm "joins: 1 channel x 8 Mbit/s that is watched already, 100 viewers" \
+        "corecast reference $rivals" "$paced" "-n 100 $joining" warm
+    load F0 "memory of 1 channel before its first viewer; A100 to A2000 have it with viewers" \
+        "corecast reference $seeds $rivals" "$paced" "-n 0 $steady"
+    load G "1 channel x 40 Mbit/s, 100 viewers, chunks of 8, 32 and 128 KiB" \
+        "${chunks}8084 ${chunks}32712 ${chunks}131036" \
+        "--kbit-per-s 40000 --piece-bytes 7520" "-n 100 $steady"
+    local viewers
+    for viewers in 1 10 100; do
+        load "H$viewers" "delay: 1 channel x 8 Mbit/s that comes every 5 ms, viewers: $viewers" \
+            "corecast reference $seeds" "--kbit-per-s 8000 --piece-bytes 5076" "-n $viewers $steady" unscaled
+    done
+    load I "shards: 1 channel x 8 Mbit/s, 1000 viewers" \
+        "corecast@server.shards=1 corecast reference" "$paced" "-n 1000 $steady"
+    load J "nobody watching: 10 channels" "corecast nginx" "$paced --channels 10" "-n 0 --settle-ms 1000 --window-ms $idle_ms"
+}
+
+rounds=3 window_ms=10000 idle_ms=20000 scale=1 profile=release rivals=false
+only=()
+while (($# > 0)); do
+    case $1 in
+        --quick) only+=(A100 A500 B D E-cold E-warm) window_ms=4000 is_quick=true ;;
+        --smoke) rounds=1 window_ms=400 idle_ms=400 scale=10 profile=dev ;;
+        --rivals) rivals=true ;;
+        --rounds) rounds=${2:?--rounds wants a number} && shift ;;
+        --window-ms) window_ms=${2:?--window-ms wants a number} && shift ;;
+        -*) fail "unknown option $1" ;;
+        *) only+=("$1") ;;
+    esac
+    shift
+done
+
+programs=$(target_folder)/$([[ $profile == dev ]] && echo debug || echo release)
+report=$(target_folder)/bench
+commit=$(git rev-parse --short=12 HEAD)
+[[ -z $(git status --porcelain) ]] || commit+=-changed
+work=$(mktemp -d)
+# Some servers give up being root.
+chmod 0755 "$work"
+runs=$report/runs.jsonl
+source_pid='' keeper_pid='' server_pid=''
+
+finish() {
+    stop_server
+    [[ -z $keeper_pid ]] || end_process "$keeper_pid"
+    [[ -z $source_pid ]] || end_process "$source_pid"
+    rm -rf "$work"
+}
+
+# load NAME ABOUT SERVERS SOURCE VIEWERS [warm | unscaled]: runs it in this round, if it is asked for.
+load() {
+    ((${#only[@]} == 0)) || [[ " ${only[*]} " == *" $1 "* ]] || return 0
+    local server servers source viewers
+    read -ra servers <<<"$3"
+    read -ra source <<<"$4"
+    read -ra viewers <<<"$5"
+    [[ ${6:-} == unscaled ]] || viewers=(-n $((viewers[1] / scale)) "${viewers[@]:2}")
+    known+=("$1")
+    for server in "${servers[@]}"; do
+        ! skips "$1" "$server" || continue
+        printf '%-7s %-9s %s\n' "round $round" "$1" "$(shown "$server")"
+        one_run "$1" "$2" "$server" "${6:-}"
+    done
+}
+
+# A server in the report: its name, and the last key that is set for it.
+shown() {
+    if [[ $1 == *@* ]]; then
+        printf '%s %s' "${1%%@*}" "${1##*.}"
+    else
+        printf '%s' "$1"
+    fi
+}
+
+# Whether a server is left out: not installed, or too slow a load for the time that --quick has.
+skips() {
+    has_server "$2" || return 0
+    [[ ${is_quick:-} == true ]] || return 1
+    case $1:$2 in
+        A100:vlc | A500:nginx | D:nginx | D:icecast2 | E-warm:icecast2) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# one_run NAME ABOUT SERVER HOW, with the arguments of its source and its viewers in those arrays.
+one_run() {
+    local channels=1 place
+    for place in "${!source[@]}"; do
+        [[ ${source[place]} != --channels ]] || channels=${source[place + 1]}
+    done
+    # Emptied here: the last run's address must not be read before the new source has opened it.
+    : >"$work/source.log"
+    "$programs/corecast-load" source "${source[@]}" >"$work/source.log" &
+    source_pid=$!
+    local address
+    until address=$(sed -n 's/^ready listen=\([^ ]*\).*/\1/p' "$work/source.log") && [[ -n $address ]]; do
+        kill -0 "$source_pid" || fail "the source ended: $(cat "$work/source.log")"
+        sleep 0.01
+    done
+    start_server "$3" "$address" "$channels"
+    if [[ $4 == warm ]]; then
+        curl -s -o /dev/null "${server_url/\{\}/1}" &
+        keeper_pid=$!
+        sleep 2
+    fi
+    local code=0
+    "$programs/corecast-load" viewers "${viewers[@]}" \
+        --url "$server_url" --server-pid "$server_pid" --source "$address" "${server_metrics[@]}" \
+        --server "$(shown "$3")" --load "$1" --about "$2" --round "$round" --commit "$server_version" \
+        --json "$runs" >"$work/run.txt" || code=$?
+    ((code <= 1)) || fail "no result of $1 with $3"
+    ((code == 0)) || sed -n 's/^FAULT */        /p' "$work/run.txt"
+    if [[ -n $keeper_pid ]]; then
+        end_process "$keeper_pid"
+        keeper_pid=''
+    fi
+    stop_server
+    end_process "$source_pid"
+    source_pid=''
+}
+
+[[ $rivals == false ]] || install_packages icecast2 nginx-light vlc-bin vlc-plugin-base
+cargo build --workspace --bins --locked --profile "$profile"
+# One descriptor for each viewer and each of nginx's upstream connections, in this shell and what it starts.
+ulimit -S -n "$(ulimit -H -n)"
+trap finish EXIT
+trap 'exit 130' INT TERM
+mkdir -p "$report"
+: >"$runs"
+for ((round = 1; round <= rounds; round++)); do
+    known=()
+    whole_set
+done
+((${#known[@]} > 0)) || fail "no load is called ${only[*]}"
+
+"$programs/corecast-load" report "$runs" --html "$report/report.html" --markdown "$report/report.md" \
+    --json "$report/rows.jsonl" || (($? == 1))
+printf '\nThe report is %s\n' "$report/report.html"
+# Others may fall behind; these two may not.
+! grep -E '"server":"(corecast|reference)' "$report/rows.jsonl" | grep -qv '"faulty_rounds":0'
