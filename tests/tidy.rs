@@ -26,8 +26,8 @@ use corecast::metrics::{Connect, Reject, ViewerEnd};
 
 use crate::dependencies::{faulty_crates, glommio_folder, glommio_versions};
 use crate::readme::{
-    broken_examples, flags, labels, listed, statuses, subcommands, unserved_paths, wrong_bounds,
-    wrong_defaults, wrong_metrics,
+    broken_examples, flags, labels, listed, statuses, subcommands, unfounded_figures,
+    unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
 };
 use crate::rust::Source;
 use crate::style::{strangers, style, tour};
@@ -95,6 +95,16 @@ fn readme_lists_no_path_that_is_not_served() {
 #[test]
 fn readme_shows_configurations_that_are_valid() {
     assert_none(&broken_examples(&read("README.md")));
+}
+
+#[test]
+fn readme_shows_no_figure_that_was_not_measured() {
+    let (readme, report) = (read("README.md"), read("bench/report.md"));
+    assert_none(&unfounded_figures(
+        &readme,
+        "\n## How fast it is\n",
+        &report,
+    ));
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use crate::dependencies::{faulty_crates, glommio_versions};
 use crate::readme::{
-    broken_examples, flags, listed, statuses, subcommands, table, unserved_paths, wrong_bounds,
-    wrong_defaults, wrong_metrics,
+    broken_examples, flags, listed, statuses, subcommands, table, unfounded_figures,
+    unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
 };
 use crate::rust::{Source, masked};
 use crate::style::{
@@ -372,4 +372,22 @@ fn statuses_are_read_from_the_heads() {
     );
     let statuses: Vec<String> = statuses(&answers).into_iter().collect();
     assert_eq!(statuses, ["204", "404"]);
+}
+
+#[test]
+fn figures_that_were_not_measured_are_found() {
+    let found = |rows: &str| {
+        let readme = format!("a\n## Fast\n\n{rows}\n## Next\n\n| a | b |\n|---|---|\n| x | 9 |\n");
+        let report = "# Report\n\n| server | CPU | delay |\n|---|---|---|\n| y | 0.278 | 33 ms |\n";
+        unfounded_figures(&readme, "\n## Fast\n", report).len()
+    };
+    let head = "| load | expected | a | b |\n|---|---|---|---|\n";
+    assert_eq!(found(&format!("{head}| 100 | 7 | 0.278 | 33 ms |\n")), 0);
+    assert_eq!(found(&format!("{head}| 100 | 7 | 0.279 | 3 ms |\n")), 2);
+    assert_eq!(
+        found(&format!("{head}| 100 | 7 | - | no |\n")),
+        1,
+        "no figure"
+    );
+    assert_eq!(found(""), 1);
 }

@@ -266,6 +266,39 @@ pub(crate) fn statuses(answers: &Source) -> BTreeSet<String> {
         .collect()
 }
 
+/// Figures in the README's tables under `section` that stand in no table of the report.
+///
+/// What stands in the first column, or in one that is headed `expected`, was not measured.
+pub(crate) fn unfounded_figures(readme: &str, section: &str, report: &str) -> Vec<String> {
+    let measured: BTreeSet<String> = report.lines().filter_map(cells).flatten().collect();
+    let body = readme.split_once(section).map_or("", |(_, rest)| rest);
+    let body = body.split_once("\n## ").map_or(body, |(body, _)| body);
+    let (mut headings, mut findings, mut figures) = (Vec::new(), Vec::new(), 0);
+    for line in body.lines() {
+        let Some(row) = cells(line) else {
+            headings.clear();
+            continue;
+        };
+        if headings.is_empty() {
+            headings = row;
+            continue;
+        }
+        for (heading, cell) in headings.iter().zip(&row).skip(1) {
+            let is_figure = cell.contains(|letter: char| letter.is_ascii_digit());
+            if heading != "expected" && is_figure {
+                figures += 1;
+                if !measured.contains(cell) {
+                    findings.push(format!("README says {cell}, the report does not: {line}"));
+                }
+            }
+        }
+    }
+    if figures == 0 {
+        findings.push(format!("no figure stands under {section}"));
+    }
+    findings
+}
+
 fn cells(line: &str) -> Option<Vec<String>> {
     let row = line.trim().strip_prefix('|')?.strip_suffix('|')?;
     // A bar inside a cell is written \|.
