@@ -2,7 +2,8 @@
 # Sourced by scripts/bench.sh: how each server is started for a benchmark, and ended.
 #
 # start_server SPEC SOURCE CHANNELS starts one whose n-th channel comes from http://SOURCE/ch/n.ts and waits until it
-# listens. SPEC is a name, and for corecast keys of the configuration: `corecast@server.shards=1`. It sets
+# listens; it fails if that server does not start, and for a server of the project ends everything. SPEC is a name, and
+# for corecast and nginx keys of the configuration: `corecast@server.shards=1`. It sets
 #   server_pid      its first process
 #   server_url      what viewers ask for, {} being the number of the channel
 #   server_version  what exactly was measured
@@ -25,12 +26,13 @@ start_server() {
     server_log=$work/server.log
     server_metrics=()
     : >"$server_log"
+    [[ $work != *[\"\<\>\&]* ]] || fail "$work has characters that configurations cannot hold: set TMPDIR"
     case $name in
         corecast) start_corecast "$2" "$3" "${keys[@]}" ;;
         reference) start_reference "$2" "$3" ;;
         before | after) start_baseline "$name" "$2" ;;
         icecast2) start_icecast2 "$2" "$3" ;;
-        nginx) start_nginx "$2" ;;
+        nginx) start_nginx "$2" "${keys[@]}" ;;
         vlc) start_vlc "$2" ;;
         *) fail "no server is called $name" ;;
     esac
@@ -95,17 +97,26 @@ start_baseline() {
 
 # One upstream connection per viewer, nothing buffered: what nginx does for live streams out of the box.
 start_nginx() {
-    local port
+    local port settings='' key
     port=$(free_port)
+    for key in "${@:2}"; do
+        settings+="${key//=/ };"
+    done
     cat >"$work/nginx.conf" <<CONF
 daemon off;
 worker_processes auto;
 worker_rlimit_nofile 16384;
-error_log $server_log;
-pid $work/nginx.pid;
+error_log "$server_log";
+pid "$work/nginx.pid";
 events { worker_connections 8192; }
 http {
     access_log off;
+    client_body_temp_path "$work/body";
+    proxy_temp_path "$work/proxy";
+    fastcgi_temp_path "$work/fastcgi";
+    scgi_temp_path "$work/scgi";
+    uwsgi_temp_path "$work/uwsgi";
+    $settings
     server {
         listen 127.0.0.1:$port backlog=4096;
         location ~ ^/(\d+)\.ts\$ {
@@ -117,8 +128,7 @@ http {
 CONF
     nginx -c "$work/nginx.conf" -e "$server_log" 2>/dev/null &
     server_pid=$!
-    await_port "$port"
-    await "has workers" has_children
+    await_port "$port" && await "has workers" has_children || return 1
     server_url=http://127.0.0.1:$port/{}.ts
     server_version=$(nginx -v 2>&1 | sed 's/.*: //')
 }
@@ -158,8 +168,7 @@ CONF
     [[ $EUID -ne 0 ]] || chown nobody:nogroup "$work/error.log" "$work/access.log"
     icecast2 -c "$work/icecast.xml" >"$server_log" 2>&1 &
     server_pid=$!
-    await_port "$port"
-    await_media "http://127.0.0.1:$port/1.ts"
+    await_port "$port" && await_media "http://127.0.0.1:$port/1.ts" || return 1
     server_url=http://127.0.0.1:$port/{}.ts
     server_version=$(icecast2 -v | tr '[:upper:] ' '[:lower:]/')
 }
@@ -168,20 +177,19 @@ CONF
 start_vlc() {
     local port as_nobody=()
     port=$(free_port)
-    [[ $EUID -ne 0 ]] || as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME="$work")
-    "${as_nobody[@]}" vlc -I dummy --quiet "http://$1/ch/1.ts" \
+    [[ $EUID -ne 0 ]] || as_nobody=(setpriv --reuid=nobody --regid=nogroup --clear-groups)
+    HOME=$work "${as_nobody[@]}" vlc -I dummy --quiet "http://$1/ch/1.ts" \
         --sout "#standard{access=http,mux=ts,dst=127.0.0.1:$port/1.ts}" >"$server_log" 2>&1 &
     server_pid=$!
-    await_port "$port"
-    await_media "http://127.0.0.1:$port/1.ts"
+    await_port "$port" && await_media "http://127.0.0.1:$port/1.ts" || return 1
     server_url=http://127.0.0.1:$port/{}.ts
     server_metrics=(--opaque)
-    server_version=$("${as_nobody[@]}" vlc -I dummy --version 2>/dev/null | sed -n 's/^VLC version \([^ ]*\).*/vlc\/\1/p')
+    server_version=$(HOME=$work "${as_nobody[@]}" vlc -I dummy --version 2>/dev/null | sed -n 's/^VLC version \([^ ]*\).*/vlc\/\1/p')
 }
 
 # Until the server says on standard error where it listens.
 await_ready() {
-    await "says that it is ready" grep -q 'ready listen=' "$server_log"
+    await "says that it is ready" grep -q 'ready listen=' "$server_log" || fail "a server of the project did not start"
 }
 
 ready_value() {
@@ -209,13 +217,15 @@ gives_media() {
     [[ $(curl -sf --max-time 1 -o /dev/null -w '%{size_download}' "$1") -gt 0 ]]
 }
 
-# await WHAT COMMAND...: until it succeeds, for ten seconds.
+# await WHAT COMMAND...: until it succeeds, for ten seconds; says so if it does not.
 await() {
     local what=$1 tries=0
     shift
     until "$@"; do
-        kill -0 "$server_pid" 2>/dev/null || fail "the server ended before it $what: $(tail -n 3 "$server_log")"
-        ((++tries < 400)) || fail "not within 10 s: the server $what: $(tail -n 3 "$server_log")"
+        if ! kill -0 "$server_pid" 2>/dev/null || ((++tries >= 400)); then
+            printf '        not within 10 s: it %s; %s\n' "$what" "$(tail -n 3 "$server_log")" >&2
+            return 1
+        fi
         sleep 0.025
     done
 }

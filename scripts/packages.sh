@@ -7,16 +7,20 @@ fail() {
     exit 1
 }
 
+as_root() {
+    if [[ $EUID -eq 0 ]]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
 # install_packages PACKAGE...
 install_packages() {
-    local as_root=()
-    if [[ $EUID -ne 0 ]]; then
-        command -v sudo >/dev/null || fail "missing packages, and neither root nor sudo: apt-get install $*"
-        as_root=(sudo)
-    fi
+    [[ $EUID -eq 0 ]] || command -v sudo >/dev/null || fail "neither root nor sudo: apt-get install $*"
     command -v apt-get >/dev/null || fail "missing packages, and no apt-get: $*"
-    "${as_root[@]}" apt-get update
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+    as_root apt-get update
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
 }
 
 # Where cargo builds for the folder it is called in.

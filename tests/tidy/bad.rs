@@ -376,18 +376,46 @@ fn statuses_are_read_from_the_heads() {
 
 #[test]
 fn figures_that_were_not_measured_are_found() {
+    let report = "of 0123456789ab\n\n| server | CPU | delay |\n|---|---|---|\n| x | 0.278 | 33 ms |\n\n\
+        | server | CPU | delay |\n|---|---|---|\n| x | 0.5 | 9 ms |\n| y | 1.5 | 8 ms |\n";
     let found = |rows: &str| {
-        let readme = format!("a\n## Fast\n\n{rows}\n## Next\n\n| a | b |\n|---|---|\n| x | 9 |\n");
-        let report = "# Report\n\n| server | CPU | delay |\n|---|---|---|\n| y | 0.278 | 33 ms |\n";
+        let readme = format!(
+            "a\n## Fast\n\nAt commit 0123456789ab, here.\n\n{rows}\n## Next\n\n| a | b |\n|---|---|\n| x | 9 |\n"
+        );
         unfounded_figures(&readme, "\n## Fast\n", report).len()
     };
-    let head = "| load | expected | a | b |\n|---|---|---|---|\n";
-    assert_eq!(found(&format!("{head}| 100 | 7 | 0.278 | 33 ms |\n")), 0);
-    assert_eq!(found(&format!("{head}| 100 | 7 | 0.279 | 3 ms |\n")), 2);
+    let servers = "| server | CPU | delay |\n|---|---|---|\n";
     assert_eq!(
-        found(&format!("{head}| 100 | 7 | - | no |\n")),
+        found(&format!(
+            "{servers}| x (slow) | 0.278 | 33 ms |\n| y | 1.5 | - |\n"
+        )),
+        0
+    );
+    assert_eq!(found(&format!("{servers}| x | 0.279 | 33 ms |\n")), 1);
+    assert_eq!(
+        found(&format!("{servers}| x | 0.278 | 9 ms |\n")),
         1,
-        "no figure"
+        "two loads"
+    );
+    assert_eq!(
+        found(&format!("{servers}| y | 0.5 | 9 ms |\n")),
+        1,
+        "another server's"
+    );
+    assert_eq!(found(&format!("{servers}| x | - | no |\n")), 1, "no figure");
+    assert_eq!(
+        found(&format!("{servers}| x | 0.278 | 33 ms | 7 |\n")),
+        1,
+        "a cell too many"
+    );
+    let across = "| | expected | x | y |\n|---|---|---|---|\n";
+    assert_eq!(found(&format!("{across}| CPU | 7 | 0.278 | 1.5 |\n")), 0);
+    assert_eq!(
+        found(&format!("{across}| CPU | 7 | 1.5 | 0.278 |\n")),
+        1,
+        "swapped"
     );
     assert_eq!(found(""), 1);
+    let other = format!("\n## Fast\n\nAt commit ba9876543210\n\n{servers}| x | 0.5 | - |\n");
+    assert_eq!(unfounded_figures(&other, "\n## Fast\n", report).len(), 1);
 }

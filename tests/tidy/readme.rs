@@ -266,11 +266,20 @@ pub(crate) fn statuses(answers: &Source) -> BTreeSet<String> {
         .collect()
 }
 
-/// Figures in the README's tables under `section` that stand in no table of the report.
+/// Figures in the README's tables under `section` that the report does not have of that server, and another commit.
 ///
-/// What stands in the first column, or in one that is headed `expected`, was not measured.
+/// In a table of servers all figures of a row must stand in one row of the report that is of the same server; in any
+/// other table the headings name the servers. What is headed `expected` was not measured.
 pub(crate) fn unfounded_figures(readme: &str, section: &str, report: &str) -> Vec<String> {
-    let measured: BTreeSet<String> = report.lines().filter_map(cells).flatten().collect();
+    let measured: Vec<Vec<String>> = report.lines().filter_map(cells).collect();
+    let has = |server: &str, figures: &[&String]| {
+        let server = server.split(" (").next().unwrap_or(server);
+        let of_server = measured.iter().filter(|row| row[0] == server);
+        figures.is_empty()
+            || of_server
+                .clone()
+                .any(|row| figures.iter().all(|it| row.contains(it)))
+    };
     let body = readme.split_once(section).map_or("", |(_, rest)| rest);
     let body = body.split_once("\n## ").map_or(body, |(body, _)| body);
     let (mut headings, mut findings, mut figures) = (Vec::new(), Vec::new(), 0);
@@ -283,18 +292,36 @@ pub(crate) fn unfounded_figures(readme: &str, section: &str, report: &str) -> Ve
             headings = row;
             continue;
         }
-        for (heading, cell) in headings.iter().zip(&row).skip(1) {
-            let is_figure = cell.contains(|letter: char| letter.is_ascii_digit());
-            if heading != "expected" && is_figure {
-                figures += 1;
-                if !measured.contains(cell) {
-                    findings.push(format!("README says {cell}, the report does not: {line}"));
-                }
-            }
+        if row.len() != headings.len() {
+            findings.push(format!("another number of cells than of headings: {line}"));
+        }
+        let columns = headings.iter().zip(&row).skip(1);
+        let columns: Vec<_> = columns
+            .filter(|(heading, cell)| {
+                *heading != "expected" && cell.contains(|it: char| it.is_ascii_digit())
+            })
+            .collect();
+        figures += columns.len();
+        let is_founded = if headings[0] == "server" {
+            has(
+                &row[0],
+                &columns.iter().map(|(_, cell)| *cell).collect::<Vec<_>>(),
+            )
+        } else {
+            columns.iter().all(|(server, cell)| has(server, &[*cell]))
+        };
+        if !is_founded {
+            findings.push(format!("the report does not have all of {line}"));
         }
     }
     if figures == 0 {
         findings.push(format!("no figure stands under {section}"));
+    }
+    let commit = body
+        .split_once("commit ")
+        .and_then(|(_, rest)| rest.split([',', ' ', '\n']).next());
+    if commit.is_none_or(|commit| commit.len() < 7 || !report.contains(commit)) {
+        findings.push(format!("the report is not of commit {commit:?}"));
     }
     findings
 }

@@ -60,7 +60,7 @@ fn check(config: &Config) {
         let stream = &channel.stream;
         assert!(!channel.upstreams.is_empty() && !channel.name.is_empty());
         assert!(stream.chunk_bytes_max % 188 == 0);
-        assert!((188..=32_712).contains(&stream.chunk_bytes_max));
+        assert!((188..=131_036).contains(&stream.chunk_bytes_max));
         assert!(stream.burst <= stream.ring);
     }
 }

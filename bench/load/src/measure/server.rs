@@ -77,13 +77,17 @@ fn threads_cpu(pid: u32) -> Duration {
     used.sum()
 }
 
+/// Memory of a process: what it shares with others counts in parts, so that the sum over a server's processes is right.
 fn resident_bytes(pid: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).unwrap_or_default();
-    let pages = text
-        .split_whitespace()
-        .nth(1)
-        .and_then(|it| it.parse().ok());
-    pages.unwrap_or(0) * u64::try_from(rustix::param::page_size()).unwrap_or(4096)
+    let told = |file: &str, name: &str| -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1024)
+    };
+    // Not every user may look at shares; the whole is there for all.
+    let share = told("smaps_rollup", "Pss:");
+    share.or_else(|| told("status", "VmRSS:")).unwrap_or(0)
 }
 
 /// Every process with its parent.

@@ -25,6 +25,8 @@ pub(crate) struct Row {
     pub(crate) cpu_s_per_gb_range: Option<(f64, f64)>,
     /// CPU per GB in units of the reference's in the same round.
     pub(crate) cpu_ratio: Option<f64>,
+    /// The least and the most of all rounds.
+    pub(crate) cpu_ratio_range: Option<(f64, f64)>,
     /// CPU of the server, as per cent of one CPU.
     pub(crate) cpu_percent: Option<f64>,
     /// Share of all CPUs of the machine that was busy.
@@ -107,7 +109,11 @@ fn row(runs: &[&Run], reference: &[&Run]) -> Row {
     };
     let count = |is_so: &dyn Fn(&Run) -> bool| runs.iter().filter(|run| is_so(run)).count() as u64;
     let cpu = |run: &Run| run.cpu.as_ref()?.server_s_per_gb;
-    let cpus = || runs.iter().filter_map(|run| cpu(run));
+    let range = |values: &[f64]| {
+        let values = || values.iter().copied();
+        values().reduce(f64::min).zip(values().reduce(f64::max))
+    };
+    let cpus: Vec<f64> = runs.iter().filter_map(|run| cpu(run)).collect();
     let ratios = runs.iter().filter_map(|run| {
         let beside = reference.iter().find(|it| it.round == run.round)?;
         let ratio = cpu(run)? / cpu(beside)?;
@@ -124,7 +130,8 @@ fn row(runs: &[&Run], reference: &[&Run]) -> Row {
         channels: last.crowd.channels,
         gbit_per_s: of(&|run| run.gbit_per_s),
         cpu_s_per_gb: some(&cpu),
-        cpu_s_per_gb_range: cpus().reduce(f64::min).zip(cpus().reduce(f64::max)),
+        cpu_s_per_gb_range: range(&cpus),
+        cpu_ratio_range: range(&ratios),
         cpu_ratio: (!ratios.is_empty()).then(|| median(ratios.into_iter())),
         cpu_percent: some(&|run| Some(run.cpu.as_ref()?.server_s / run.window_s.max(1e-9) * 100.0)),
         machine_busy: of(&|run| run.machine_use.busy_s / run.machine_use.all_s.max(1e-9)),
@@ -233,6 +240,7 @@ mod tests {
         assert_eq!(rows[0].cpu_s_per_gb, Some(0.2));
         assert_eq!(rows[0].cpu_s_per_gb_range, Some((0.1, 0.9)));
         assert_eq!(rows[0].cpu_ratio, Some(0.5));
+        assert_eq!(rows[0].cpu_ratio_range, Some((0.25, 0.9)));
         assert_eq!(rows[1].cpu_ratio, Some(1.0));
     }
 

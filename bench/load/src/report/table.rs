@@ -50,6 +50,8 @@ pub(crate) fn cells(row: &Row) -> [String; COLUMNS] {
         format!("{:.2}", row.gbit_per_s),
         cpu,
         ratio(row.cpu_ratio),
+        row.cpu_ratio_range
+            .map_or_else(none, |(least, most)| format!("{least:.2}-{most:.2}")),
         row.cpu_percent.map_or_else(none, percent),
         format!("{:.0}", row.machine_busy * 100.0),
         time(row.delay_p50_us),
@@ -262,7 +264,7 @@ fn line(cells: &[String; COLUMNS]) -> String {
     text
 }
 
-const COLUMNS: usize = 20;
+const COLUMNS: usize = 21;
 
 /// What the columns are.
 pub(crate) const HEADINGS: [&str; COLUMNS] = [
@@ -271,6 +273,7 @@ pub(crate) const HEADINGS: [&str; COLUMNS] = [
     "Gbit/s",
     "CPU s/GB",
     "ratio",
+    "of rounds",
     "CPU %",
     "machine %",
     "delay p50",
