@@ -19,8 +19,8 @@ source bench/servers.sh
 # The set. Sources write every 5 ms, as a live one does; those of B and G, which are faster, in larger pieces more often.
 whole_set() {
     local paced="--kbit-per-s 8000 --piece-bytes 5076"
-    local steady="--ramp-per-s 1000 --settle-ms 1000 --window-ms $window_ms"
-    local joining="--ramp-per-s 100 --settle-ms 1500 --window-ms 400"
+    local steady="--ramp-per-s 1000 --settle-ms $settle_ms --window-ms $window_ms"
+    local joining="--ramp-per-s 100 --settle-ms 2000 --window-ms 400"
     # So long that whoever reads too slowly has used up all patience there is.
     local patient="--ramp-per-s 1000 --settle-ms $patience_ms --window-ms $window_ms"
     local baseline="before after" rivals="nginx icecast2"
@@ -57,15 +57,15 @@ whole_set() {
     load I "shards: 1 channel x 8 Mbit/s, 1000 viewers" \
         "corecast@server.shards=1 corecast" "$paced" "-n 1000 $steady"
     load J "nobody watching: 10 channels" \
-        "corecast nginx" "$paced --channels 10" "-n 0 --settle-ms 1000 --window-ms $idle_ms"
+        "corecast nginx" "$paced --channels 10" "-n 0 --settle-ms $settle_ms --window-ms $idle_ms"
 }
 
-rounds=3 window_ms=10000 idle_ms=20000 patience_ms=11000 scale=1 profile=release is_quick=false rivals=false
+rounds=3 settle_ms=1000 window_ms=10000 idle_ms=20000 patience_ms=11000 scale=1 profile=release is_quick=false rivals=false
 only=()
 while (($# > 0)); do
     case $1 in
         --quick) window_ms=4000 patience_ms=9000 is_quick=true ;;
-        --smoke) rounds=1 window_ms=400 idle_ms=400 patience_ms=400 scale=10 profile=dev ;;
+        --smoke) rounds=1 settle_ms=2000 window_ms=400 idle_ms=400 patience_ms=2000 scale=10 profile=dev ;;
         --rivals) rivals=true ;;
         --rounds) rounds=${2:?--rounds wants a number} && shift ;;
         --window-ms) window_ms=${2:?--window-ms wants a number} && shift ;;
