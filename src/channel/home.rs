@@ -3,9 +3,11 @@
 //! Numbers the chunks, keeps what a late follower is still given, and knows which shards follow. The bytes come from
 //! `upstream`; how a message travels to another shard is `shard::feed`'s business.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
@@ -17,7 +19,10 @@ use crate::config::{Stream, Upstream};
 use crate::metrics::ChannelCounters;
 use crate::segment::Extent;
 use crate::shard::feed::{Message, Undelivered};
+use crate::ts::PACKET_BYTES;
 use crate::ts::chunker::Closed;
+use crate::ts::join::JoinRecord;
+use crate::ts::packet::{PID_NULL, SYNC};
 
 /// A channel that is fetched on this shard.
 pub struct Home {
@@ -39,6 +44,11 @@ pub struct Home {
     has_been_live: Cell<bool>,
     bits_per_second: Cell<u64>,
     published_bytes: Cell<u64>,
+    /// When the newest chunk was published, and the newest with media.
+    chunk_us: Cell<u64>,
+    media_us: Cell<u64>,
+    /// A packet that only fills the line; made when it is first needed.
+    filler: OnceCell<Extent>,
 }
 
 /// A shard that follows the channel, under the id by which its viewers asked.
@@ -73,6 +83,9 @@ impl Home {
             has_been_live: Cell::new(false),
             bits_per_second: Cell::new(0),
             published_bytes: Cell::new(0),
+            chunk_us: Cell::new(0),
+            media_us: Cell::new(0),
+            filler: OnceCell::new(),
         }
     }
 
@@ -166,17 +179,53 @@ impl Home {
 
     /// Gives a closed chunk its number and keeps it for the shards; `now_us` is when it could first be sent.
     pub fn append(&self, extent: Extent, closed: &Closed, now_us: u64) {
+        self.media_us.set(now_us);
+        self.push(extent, closed.media_us, closed.join.clone(), now_us);
+    }
+
+    /// When the next null packet is due: players give up a connection that is silent for some seconds.
+    ///
+    /// Only after media, and for at most [`FILL_MAX`] after it; `None` while none will be due.
+    #[must_use]
+    pub fn filler_due_us(&self) -> Option<u64> {
+        let is_wanted = self.has_been_live() && self.ring.borrow().media_us().is_some();
+        let due_us = self.chunk_us.get() + micros(FILL_EVERY);
+        let is_allowed = due_us <= self.media_us.get() + micros(FILL_MAX);
+        (is_wanted && is_allowed).then_some(due_us)
+    }
+
+    /// Publishes a null packet as a chunk of its own, at which no viewer is started and which takes no media time.
+    ///
+    /// # Errors
+    /// There is no memory for the packet; nothing was published.
+    pub fn fill(&self, now_us: u64) -> io::Result<()> {
+        let Some(media_us) = self.ring.borrow().media_us() else {
+            return Ok(());
+        };
+        let extent = match self.filler.get() {
+            Some(extent) => extent.clone(),
+            None => {
+                let made = Extent::copy_of(&NULL_PACKET)?;
+                self.filler.get_or_init(|| made).clone()
+            }
+        };
+        self.push(extent, media_us, None, now_us);
+        Ok(())
+    }
+
+    fn push(&self, extent: Extent, media_us: u64, join: Option<Arc<JoinRecord>>, now_us: u64) {
         let mut ring = self.ring.borrow_mut();
         let chunk = Chunk {
             seq: ring.head_seq(),
             bytes_before: self.published_bytes.get(),
             extent,
-            media_us: closed.media_us,
+            media_us,
             closed_us: now_us,
-            join: closed.join.clone(),
+            join,
         };
         let published_bytes = chunk.bytes_before + chunk.extent.len() as u64;
         self.published_bytes.set(published_bytes);
+        self.chunk_us.set(now_us);
         ring.push(Arc::new(chunk));
         self.counters.chunks.add(1);
     }
@@ -245,5 +294,107 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.enter(Phase::Opening);
         self.measure(0);
+    }
+}
+
+/// A packet that only fills the line: payload of no meaning, a counter that nobody reads.
+///
+/// Source: ISO/IEC 13818-1, 2.4.1.
+const NULL_PACKET: [u8; PACKET_BYTES] = {
+    let mut packet = [0xFF; PACKET_BYTES];
+    let [high, low] = PID_NULL.to_be_bytes();
+    packet[0] = SYNC;
+    packet[1] = high;
+    packet[2] = low;
+    packet[3] = 0x10;
+    packet
+};
+
+/// How long nothing is published before a null packet is.
+const FILL_EVERY: Duration = Duration::from_millis(500);
+
+/// How long null packets are sent after the last media.
+pub const FILL_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::ShardCounters;
+    use crate::ts::packet::TsPacket;
+
+    const ID: ChannelId = ChannelId::Configured(1);
+
+    fn home() -> Home {
+        let counters = ShardCounters::default().channel(ID.into());
+        Home::new(ID, String::new(), Stream::default(), Vec::new(), counters)
+    }
+
+    /// A home whose only chunk, a join point at 7 s of media, was published at 1 s.
+    fn live() -> Home {
+        let home = home();
+        let closed = Closed {
+            packets: 1,
+            media_us: 7_000_000,
+            arrived_us: 0,
+            join: Chunk::blank(1, 0, 1, true).join.clone(),
+            splice: None,
+        };
+        let extent = Extent::copy_of(&[SYNC; PACKET_BYTES]).unwrap();
+        home.append(extent, &closed, 1_000_000);
+        home.enter(Phase::Live);
+        home
+    }
+
+    /// Everything a shard that follows from now on is told.
+    fn told(home: &Home) -> Vec<Arc<Chunk>> {
+        let mut told = Vec::new();
+        home.subscribe(0, ID, 1);
+        home.publish(|_, message| {
+            if let Message::Chunks { chunks, .. } = message {
+                told.extend(chunks);
+            }
+            Ok(())
+        });
+        told
+    }
+
+    #[test]
+    fn a_null_packet_is_a_chunk_without_media_time_and_no_join_point() {
+        let home = live();
+        home.fill(1_500_000).unwrap();
+        home.fill(2_000_000).unwrap();
+        let told = told(&home);
+        let seqs: Vec<u64> = told.iter().map(|chunk| chunk.seq).collect();
+        assert_eq!(seqs, [1, 2, 3]);
+        for filler in &told[1..] {
+            let packet = TsPacket::first(filler.extent.as_slice()).unwrap();
+            assert_eq!(packet.pid(), PID_NULL);
+            assert_eq!(filler.extent.len(), PACKET_BYTES);
+            assert_eq!((filler.media_us, filler.join.is_none()), (7_000_000, true));
+        }
+        assert_eq!(told[2].bytes_before, 2 * PACKET_BYTES as u64);
+    }
+
+    #[test]
+    fn null_packets_begin_half_a_second_after_the_last_chunk_and_end_in_time() {
+        let home = live();
+        assert_eq!(home.filler_due_us(), Some(1_500_000));
+        home.fill(1_510_000).unwrap();
+        assert_eq!(home.filler_due_us(), Some(2_010_000));
+        home.fill(300_500_000).unwrap();
+        assert_eq!(home.filler_due_us(), Some(301_000_000));
+        home.fill(300_500_001).unwrap();
+        assert_eq!(home.filler_due_us(), None);
+    }
+
+    #[test]
+    fn before_media_and_without_history_there_are_no_null_packets() {
+        let opening = home();
+        assert_eq!(opening.filler_due_us(), None);
+        opening.fill(1_000_000).unwrap();
+        assert!(told(&opening).is_empty());
+        let left = live();
+        left.forget_history();
+        assert_eq!(left.filler_due_us(), None);
     }
 }

@@ -126,12 +126,16 @@ pub struct Stream {
     pub ring_bytes_max: usize,
     /// Media a new viewer gets at once. Bound: 0 to `ring`.
     pub burst: Duration,
+    /// How far received media may run ahead of the channel's play clock. Bound: 1 s to 10 min.
+    pub ahead: Duration,
     /// How long a channel is kept after its last viewer. Bound: 0 to 10 min.
     pub linger: Duration,
     /// For the first media. Bound: 500 ms to 5 min.
     pub start_timeout: Duration,
     /// Silence after which an upstream has stalled. Bound: 500 ms to 5 min.
     pub idle_timeout: Duration,
+    /// How often a preferred upstream is looked at while another is in use. Bound: 1 s to a day, or 0 for never.
+    pub return_every: Duration,
     /// What happens to a viewer that falls out of the ring.
     pub slow: SlowPolicy,
 }
@@ -144,9 +148,11 @@ impl Default for Stream {
             ring: Duration::from_secs(10),
             ring_bytes_max: 32 * 1_024 * 1_024,
             burst: Duration::from_secs(2),
+            ahead: Duration::from_secs(8),
             linger: Duration::from_secs(5),
             start_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(10),
+            return_every: Duration::from_secs(60),
             slow: SlowPolicy::Skip,
         }
     }
@@ -295,9 +301,11 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "ring_ms",
             "ring_bytes_max",
             "burst_ms",
+            "ahead_ms",
             "linger_ms",
             "start_timeout_ms",
             "idle_timeout_ms",
+            "return_ms",
             "slow",
         ],
     ),

@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::time::Duration;
 
 use url::Url;
 
@@ -77,9 +78,11 @@ pub(super) fn stream(reader: &mut Reader<'_>, base: &Stream) -> Stream {
         ring: reader.millis("ring_ms", 1_000..=600_000, base.ring),
         ring_bytes_max: reader.size("ring_bytes_max", MIB..=1_024 * MIB, base.ring_bytes_max),
         burst: reader.millis("burst_ms", 0..=600_000, base.burst),
+        ahead: reader.millis("ahead_ms", 1_000..=600_000, base.ahead),
         linger: reader.millis("linger_ms", 0..=600_000, base.linger),
         start_timeout: reader.millis("start_timeout_ms", 500..=300_000, base.start_timeout),
         idle_timeout: reader.millis("idle_timeout_ms", 500..=300_000, base.idle_timeout),
+        return_every: return_every(reader, base.return_every),
         slow: slow(reader, base.slow),
     };
     let is_of_base = (stream.burst, stream.ring) == (base.burst, base.ring);
@@ -254,6 +257,20 @@ fn chunk_bytes_max(reader: &mut Reader<'_>, base: usize) -> usize {
     base
 }
 
+fn return_every(reader: &mut Reader<'_>, base: Duration) -> Duration {
+    let every = reader.millis("return_ms", 0..=86_400_000, base);
+    if every.is_zero() || every >= RETURN_MIN {
+        return every;
+    }
+    let fault = Fault::NotAWord {
+        value: every.as_millis().to_string(),
+        allowed: "0 (never) or 1000 to 86400000 is allowed",
+    };
+    let origin = reader.origin_of(&["return_ms"]);
+    reader.fault("return_ms", origin, fault);
+    base
+}
+
 fn slow(reader: &mut Reader<'_>, base: SlowPolicy) -> SlowPolicy {
     let policy = reader.parsed("slow", |text| match text.as_str() {
         "skip" => Ok(SlowPolicy::Skip),
@@ -280,5 +297,8 @@ const TOKEN_CHARS_MAX: usize = PASSWORD_BYTES_MAX;
 
 /// The longest URL of an upstream.
 const URL_BYTES_MAX: usize = 4_096;
+
+/// The shortest time between two looks at a preferred upstream.
+const RETURN_MIN: Duration = Duration::from_secs(1);
 
 const MIB: u64 = 1_024 * 1_024;

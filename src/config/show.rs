@@ -221,7 +221,7 @@ impl Page<'_> {
     }
 }
 
-fn stream_values(stream: &Stream) -> [(&'static str, String); 9] {
+fn stream_values(stream: &Stream) -> [(&'static str, String); 11] {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let slow = match stream.slow {
         SlowPolicy::Skip => "skip",
@@ -233,9 +233,11 @@ fn stream_values(stream: &Stream) -> [(&'static str, String); 9] {
         ("ring_ms", millis(stream.ring)),
         ("ring_bytes_max", stream.ring_bytes_max.to_string()),
         ("burst_ms", millis(stream.burst)),
+        ("ahead_ms", millis(stream.ahead)),
         ("linger_ms", millis(stream.linger)),
         ("start_timeout_ms", millis(stream.start_timeout)),
         ("idle_timeout_ms", millis(stream.idle_timeout)),
+        ("return_ms", millis(stream.return_every)),
         ("slow", text(slow)),
     ]
 }

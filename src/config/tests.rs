@@ -470,6 +470,36 @@ fn chunks_are_whole_packets_and_a_burst_fits_the_ring() {
 }
 
 #[test]
+fn a_preferred_upstream_is_looked_at_never_or_at_most_once_a_second() {
+    for (written, every) in [("0", 0), ("1000", 1), ("86400000", 86_400)] {
+        let config = read(&format!("[stream]\nreturn_ms = {written}\n"));
+        assert_eq!(config.stream.return_every, Duration::from_secs(every));
+    }
+    assert_error(
+        "[stream]\nreturn_ms = 999\n",
+        "f:2:13: stream.return_ms: 999 is not allowed, 0 (never) or 1000 to 86400000 is allowed",
+    );
+    assert_error(
+        "[[channel]]\nid = 1\nname = \"a\"\nreturn_ms = 86400001\n[[channel.upstream]]\ndemo = true\n",
+        "channel.return_ms: is 86400001, 0 to 86400000 is allowed",
+    );
+}
+
+#[test]
+fn a_channel_has_its_own_lead_within_bounds() {
+    let config = read(
+        "[stream]\nahead_ms = 1000\n[[channel]]\nid = 1\nname = \"a\"\nahead_ms = 600000\n\
+         [[channel.upstream]]\ndemo = true\n",
+    );
+    assert_eq!(config.stream.ahead, Duration::from_secs(1));
+    assert_eq!(config.channels[0].stream.ahead, Duration::from_secs(600));
+    assert_error(
+        "[stream]\nahead_ms = 999\n",
+        "stream.ahead_ms: is 999, 1000 to 600000 is allowed",
+    );
+}
+
+#[test]
 fn a_channel_number_stands_once() {
     let channel = "[[channel]]\nid = 7\nname = \"a\"\n[[channel.upstream]]\ndemo = true\n";
     assert_error(

@@ -19,6 +19,7 @@ use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
 use crate::http::route::{self, Route, Watch};
 use crate::shard::{Offer, Shard};
+use crate::upstream::STARTS_MAX;
 use crate::viewer::Viewer;
 use crate::viewer::burst::{self, Start};
 
@@ -58,7 +59,7 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
 enum Asked {
     Head,
     Options,
-    Watch(Offer),
+    Watch(Box<Offer>),
 }
 
 fn judge(shard: &Rc<Shard>, connection: &Connection, request: &Request) -> Result<Asked, Refusal> {
@@ -88,7 +89,7 @@ fn judge(shard: &Rc<Shard>, connection: &Connection, request: &Request) -> Resul
     if request.method == Method::Head {
         return Ok(Asked::Head);
     }
-    Ok(Asked::Watch(offer))
+    Ok(Asked::Watch(Box::new(offer)))
 }
 
 /// Checks what was offered as credentials; each wrong login counts against the address.
@@ -120,7 +121,7 @@ async fn watch(
     };
     let _counted = Counted::new(shard);
     let seat = shard.sit(offer);
-    let limit = offer.limits.start_timeout + START_SLACK;
+    let limit = offer.limits.start_timeout * STARTS_MAX + START_SLACK;
     let start = match first_media(shard, &mut connection, seat.relay(), limit).await {
         Ok(start) => start,
         Err(NoRequest::Gone) => {

@@ -60,7 +60,7 @@ families! {
     TS_RESYNCS = Counter "ts_resyncs_total": "Times that packet boundaries were lost and found again.";
     UPSTREAM_CONNECTS = Counter "upstream_connects_total" by "result": "Tries to reach an upstream.";
     UPSTREAM_RECEIVED_BYTES = Counter "upstream_received_bytes_total": "Bytes that upstreams sent.";
-    UPSTREAM_STALLS = Counter "upstream_stalls_total": "Times that an upstream fell silent.";
+    UPSTREAM_STALLS = Counter "upstream_stalls_total": "Times that an upstream fell silent or its media stood still.";
     UPSTREAM_SWITCHES = Counter "upstream_switches_total": "Changes to another upstream, or to a new fetch of the same.";
     UPSTREAM_UP = Gauge "upstream_up": "Channels whose upstream delivers now.";
     VIEWER_ENDS = Counter "viewer_ends_total" by "reason": "Viewer sessions that ended.";

@@ -229,7 +229,7 @@ struct Started {
 }
 
 /// How far the engine is with a session.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 pub struct Progress {
     /// What it does: `prebuf`, `dl` and others.
     #[serde(default)]
@@ -240,6 +240,26 @@ pub struct Progress {
     /// Unit: kilobytes per second.
     #[serde(default)]
     pub speed_down: i64,
+    /// Unit: bytes.
+    #[serde(default)]
+    pub downloaded: i64,
+    /// Unit: per cent.
+    #[serde(default)]
+    pub total_progress: i64,
+}
+
+impl Progress {
+    /// Keeps the best of both, and says whether `now` is better than all before: more peers, or more of the content
+    /// while the engine still fills its own store.
+    pub fn improve(&mut self, now: &Self) -> bool {
+        let is_filling = now.status == FILLING;
+        let has_more = now.downloaded > self.downloaded || now.total_progress > self.total_progress;
+        let gets_on = now.peers > self.peers || (is_filling && has_more);
+        self.peers = self.peers.max(now.peers);
+        self.downloaded = self.downloaded.max(now.downloaded);
+        self.total_progress = self.total_progress.max(now.total_progress);
+        gets_on
+    }
 }
 
 /// A foreign text as one bounded line.
@@ -250,6 +270,9 @@ fn line(text: &str) -> Box<str> {
         .collect::<String>()
         .into()
 }
+
+/// The status of a session that cannot be read yet because too little of it is there.
+const FILLING: &str = "prebuf";
 
 /// How long a stop may take.
 const STOP_MAX: Duration = Duration::from_secs(2);
@@ -324,5 +347,23 @@ mod tests {
             ),
             ("prebuf", 3, 120)
         );
+    }
+
+    #[test]
+    fn progress_is_more_peers_or_more_bytes_while_it_fills_and_never_the_same_again() {
+        let told = |status: &str, peers, downloaded| Progress {
+            status: status.into(),
+            peers,
+            downloaded,
+            ..Progress::default()
+        };
+        let mut best = Progress::default();
+        assert!(best.improve(&told("prebuf", 1, 0)));
+        assert!(!best.improve(&told("prebuf", 1, 0)));
+        assert!(best.improve(&told("prebuf", 1, 9)));
+        assert!(!best.improve(&told("prebuf", 0, 5)), "it has lost some");
+        assert!(!best.improve(&told("prebuf", 1, 9)), "and has them again");
+        assert!(!best.improve(&told("dl", 1, 900)), "it could be read now");
+        assert!(best.improve(&told("check", 2, 900)));
     }
 }

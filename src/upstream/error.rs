@@ -10,6 +10,7 @@ use crate::channel::NotStarted;
 use crate::channel::id::ChannelId;
 use crate::http::chunked::ChunkedError;
 use crate::metrics::Connect;
+use crate::upstream::pulse::Frozen;
 use crate::upstream::retry::Lost;
 
 /// Why a fetch was lost, or never began.
@@ -90,6 +91,18 @@ pub enum FetchError {
     /// The content is encrypted, and the engine gives such only as HLS.
     #[error("the content is encrypted: the engine does not give it as MPEG-TS")]
     Encrypted,
+    /// Bytes came, but no more media.
+    #[error("{from} sent nothing new for {still_ms} ms ({what}) after {read_bytes} bytes")]
+    Frozen {
+        /// Whom from.
+        from: Host,
+        /// What stood still.
+        what: Frozen,
+        /// For how long.
+        still_ms: u128,
+        /// Bytes of body read before.
+        read_bytes: u64,
+    },
     /// No memory for a segment.
     #[error("a new segment of memory was refused")]
     Memory {
@@ -166,7 +179,7 @@ pub enum FetchError {
         /// Whom from.
         from: Host,
         /// How long it was silent.
-        silent_ms: u128,
+        silent_ms: u64,
         /// Bytes of body read before.
         read_bytes: u64,
     },
@@ -209,11 +222,21 @@ impl fmt::Display for Phase {
     }
 }
 
+impl fmt::Display for Frozen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clock => "its clock stands still",
+            Self::Video => "sound without a picture",
+        })
+    }
+}
+
 impl FetchError {
     /// What the next try depends on.
     #[must_use]
     pub fn lost(&self) -> Lost {
         match self {
+            Self::Frozen { .. } => Lost::Frozen,
             Self::NoMedia { .. } | Self::Slow { .. } => Lost::Timeout,
             Self::Status { status, .. } if *status == 429 || *status >= 500 => Lost::Broken,
             Self::Chunked { .. }
@@ -231,7 +254,7 @@ impl FetchError {
     #[must_use]
     pub fn counted(&self) -> Connect {
         match self.lost() {
-            Lost::Broken => Connect::Failed,
+            Lost::Broken | Lost::Frozen => Connect::Failed,
             Lost::Refused => Connect::Refused,
             Lost::Timeout => Connect::Timeout,
         }
@@ -242,7 +265,10 @@ impl FetchError {
     pub fn not_started(&self) -> NotStarted {
         match self {
             Self::Playlist { .. } => NotStarted::Playlist,
-            Self::NoMedia { .. } | Self::Slow { .. } | Self::Stalled { .. } => NotStarted::Timeout,
+            Self::Frozen { .. }
+            | Self::NoMedia { .. }
+            | Self::Slow { .. }
+            | Self::Stalled { .. } => NotStarted::Timeout,
             _ => NotStarted::Refused,
         }
     }

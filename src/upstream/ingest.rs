@@ -10,7 +10,9 @@ use crate::ts::PACKET_BYTES;
 use crate::ts::chunker::{Chunker, Closed, Verdict};
 use crate::ts::packet::TsPacket;
 use crate::ts::resync::{Resync, Step};
+use crate::upstream::admission::{Admission, Admit};
 use crate::upstream::error::FetchError;
+use crate::upstream::pulse::{Frozen, Pulse};
 
 /// The way of one channel's bytes from its upstreams into its ring.
 pub struct Ingest {
@@ -27,7 +29,18 @@ pub struct Ingest {
     earlier_junk_bytes: u64,
     /// Whether this fetch has brought a point to start at.
     has_joined: bool,
+    pulse: Pulse,
+    admission: Admission,
     seen: Tallies,
+}
+
+/// How much may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allowance {
+    /// At most so many bytes, and at least one.
+    Bytes(usize),
+    /// Nothing before this time, in microseconds of the clock.
+    NothingBefore(u64),
 }
 
 /// Totals that have been counted already.
@@ -54,6 +67,8 @@ impl Ingest {
             is_waiting: false,
             earlier_junk_bytes: 0,
             has_joined: false,
+            pulse: Pulse::new(),
+            admission: Admission::new(limits.ahead, limits.ring, limits.ring_bytes_max),
             seen: Tallies::default(),
         })
     }
@@ -87,6 +102,7 @@ impl Ingest {
     ) -> Result<bool, FetchError> {
         self.writer.fill(bytes);
         self.last_us = now_us;
+        self.pulse.arrive(now_us);
         home.counters.upstream_received_bytes.add(bytes as u64);
         let mut has_closed = false;
         loop {
@@ -159,6 +175,7 @@ impl Ingest {
         let published = self.publish_rest(home, now_us);
         self.count(home);
         self.chunker.splice();
+        self.pulse.restart();
         self.resync.lost();
         self.earlier_junk_bytes = self.resync.junk_bytes();
         self.has_joined = false;
@@ -207,12 +224,46 @@ impl Ingest {
         self.chunker.bits_per_second()
     }
 
+    /// How many bytes may be read now, and if none, when to ask again.
+    ///
+    /// Before this fetch has brought media, as many as come: a start is not held up.
+    pub fn admit(&mut self, now_us: u64) -> Allowance {
+        if !self.has_joined {
+            return Allowance::Bytes(READ_BYTES);
+        }
+        let rate = self.bits_per_second();
+        match self.admission.judge(self.pulse.received_us(), rate, now_us) {
+            Admit::Wait { until_us } => Allowance::NothingBefore(until_us),
+            Admit::Read { media_us } => {
+                let bits = rate.map(|rate| u128::from(rate) * u128::from(media_us) / 1_000_000);
+                let bytes = bits.and_then(|bits| usize::try_from(bits / 8).ok());
+                let bytes = bytes.unwrap_or(READ_BYTES);
+                Allowance::Bytes(bytes.clamp(READ_BYTES_MIN, READ_BYTES))
+            }
+        }
+    }
+
+    /// When all the media received so far will have been played in real time.
+    ///
+    /// Unit: microseconds of the clock.
+    #[must_use]
+    pub fn played_out_us(&self) -> u64 {
+        self.admission.played_out_us(self.pulse.received_us())
+    }
+
+    /// What of this fetch's media has stood still for `time_us` although bytes came.
+    #[must_use]
+    pub fn frozen(&self, time_us: u64) -> Option<Frozen> {
+        self.pulse.frozen(time_us)
+    }
+
     /// Judges the packet that stands next.
     fn packet(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
         let unjudged = self.writer.pending().get(self.judged..).unwrap_or_default();
         let Some(packet) = TsPacket::first(unjudged) else {
             return Ok(false);
         };
+        self.pulse.take(packet, self.has_joined);
         let step = self.chunker.push(packet, now_us);
         let has_closed = step.before.is_some() || step.with.is_some();
         if let Some(closed) = step.before {
@@ -263,3 +314,6 @@ impl Ingest {
 
 /// How much is read at once.
 const READ_BYTES: usize = 64 * 1024;
+
+/// The least that is read at once: system calls are not worth less.
+const READ_BYTES_MIN: usize = 4 * 1024;

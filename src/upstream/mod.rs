@@ -5,17 +5,22 @@
 //! follows any more is left, and an engine session is stopped on every way out.
 
 pub mod ace;
+pub mod admission;
 pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod http;
 pub mod ingest;
 mod play;
+pub mod prefer;
+mod probe;
+pub mod pulse;
 mod read;
 pub mod resolve;
 pub mod retry;
+mod silence;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,6 +35,7 @@ use crate::shard::Shard;
 use crate::upstream::demo::Demo;
 use crate::upstream::error::{Chain, FetchError};
 use crate::upstream::ingest::Ingest;
+use crate::upstream::prefer::Prefer;
 use crate::upstream::retry::{Next, Retry};
 
 /// Fetches a channel for as long as a shard follows it, then closes it.
@@ -81,6 +87,8 @@ enum Over {
 
 /// Why one try is over.
 enum TryOver {
+    /// An upstream that is preferred to this one is healthy.
+    Better(usize),
     Left,
     Lost(FetchError),
     Merged,
@@ -98,21 +106,32 @@ struct Fetch<'a> {
     home: &'a Rc<Home>,
     /// Since when there has been no media, and so from when the time for a start counts.
     dry_since_us: Cell<u64>,
+    /// When media must have come.
+    media_due_us: Cell<u64>,
+    /// When an engine last said that a start gets on.
+    got_on_us: Cell<u64>,
     /// Whether this try has brought media: packets that a decoder can start with.
     has_media: Cell<bool>,
     /// Index of the upstream that is being tried.
     upstream: Cell<usize>,
+    /// When to go back to a better one.
+    prefer: RefCell<Prefer>,
 }
 
 impl<'a> Fetch<'a> {
     fn new(shard: &'a Rc<Shard>, home: &'a Rc<Home>) -> Self {
-        Self {
+        let fetch = Self {
             shard,
             home,
-            dry_since_us: Cell::new(shard.clock.now_us()),
+            dry_since_us: Cell::new(0),
+            media_due_us: Cell::new(0),
+            got_on_us: Cell::new(0),
             has_media: Cell::new(false),
             upstream: Cell::new(0),
-        }
+            prefer: RefCell::new(Prefer::new(home.limits.return_every)),
+        };
+        fetch.begin_drought();
+        fetch
     }
 
     async fn run(&self, ingest: &mut Ingest) -> Over {
@@ -120,13 +139,19 @@ impl<'a> Fetch<'a> {
         loop {
             self.has_media.set(false);
             self.upstream.set(retry.upstream());
-            let over = self.try_upstream(ingest).await;
+            let over = self.filling(self.try_upstream(ingest)).await;
             self.cut(ingest);
             let error = match over {
+                TryOver::Better(upstream) => {
+                    self.note_better(upstream);
+                    retry.go_to(upstream);
+                    continue;
+                }
                 TryOver::Left => return Over::Left,
                 TryOver::Merged => return Over::Merged,
                 TryOver::Lost(error) => error,
             };
+            self.prefer.borrow_mut().lost(self.shard.clock.now_us());
             let next = retry.after(error.lost(), self.has_media.get(), fastrand::f64());
             let delay = match next {
                 Next::Try { delay, .. } if self.left() > delay => delay,
@@ -144,20 +169,23 @@ impl<'a> Fetch<'a> {
                 self.shard.clock.after(delay).await;
                 false
             };
-            if left.or(slept).await {
+            if self.filling(left.or(slept)).await {
                 return Over::Left;
             }
         }
+    }
+
+    /// Awaits something, and fills the silence meanwhile.
+    async fn filling<T>(&self, other: impl Future<Output = T>) -> T {
+        let filling = async { match self.fill_silence().await {} };
+        other.or(filling).await
     }
 
     async fn try_upstream(&self, ingest: &mut Ingest) -> TryOver {
         let Some(upstream) = self.home.upstreams.get(self.upstream.get()) else {
             return TryOver::Left;
         };
-        let left = async {
-            self.until_left().await;
-            TryOver::Left
-        };
+        let left = self.until_not_wanted();
         match upstream {
             Upstream::Ace {
                 content,
@@ -242,7 +270,7 @@ impl<'a> Fetch<'a> {
             ),
         }
         if self.has_media.get() {
-            self.dry_since_us.set(self.shard.clock.now_us());
+            self.begin_drought();
         }
     }
 
@@ -280,6 +308,20 @@ impl<'a> Fetch<'a> {
                 delay.as_millis(),
             );
         }
+    }
+
+    fn note_better(&self, upstream: usize) {
+        let home = self.home;
+        self.prefer.borrow_mut().returned(self.shard.clock.now_us());
+        home.enter(Phase::Stalled);
+        self.shard.table.homes.release(home.id);
+        log::info!(
+            "preferred upstream is back channel={} name={:?} upstream={} left={}",
+            home.id,
+            home.name,
+            upstream + 1,
+            self.upstream.get() + 1,
+        );
     }
 
     /// Ends the channel: viewers that wait are told why, and the next ones too for a moment.
@@ -323,9 +365,28 @@ impl<'a> Fetch<'a> {
                 .may_mention_playlist(self.home.id, now_us)
     }
 
+    /// Begins to count the time within which media must come.
+    fn begin_drought(&self) {
+        let now_us = self.shard.clock.now_us();
+        self.dry_since_us.set(now_us);
+        self.media_due_us
+            .set(now_us + micros(self.home.limits.start_timeout));
+    }
+
+    /// Gives a start that gets on more time: a whole start's from now, but no more than [`STARTS_MAX`] in all.
+    fn prolong(&self) {
+        let start_us = micros(self.home.limits.start_timeout);
+        let now_us = self.shard.clock.now_us();
+        self.got_on_us.set(now_us);
+        let wanted_us = now_us + start_us;
+        let last_us = self.dry_since_us.get() + start_us * u64::from(STARTS_MAX);
+        let due_us = wanted_us.min(last_us).max(self.media_due_us.get());
+        self.media_due_us.set(due_us);
+    }
+
     /// When media must have come.
     fn media_due_us(&self) -> u64 {
-        self.dry_since_us.get() + micros(self.home.limits.start_timeout)
+        self.media_due_us.get()
     }
 
     /// How long there still is for media to come.
@@ -334,6 +395,23 @@ impl<'a> Fetch<'a> {
             self.media_due_us()
                 .saturating_sub(self.shard.clock.now_us()),
         )
+    }
+
+    /// Waits until media should have come, however often that is put off.
+    async fn until_overdue(&self) {
+        while !self.left().is_zero() {
+            self.shard.clock.at(self.media_due_us()).await;
+        }
+    }
+
+    /// Waits until nobody follows, or a better upstream is there.
+    async fn until_not_wanted(&self) -> TryOver {
+        let left = async {
+            self.until_left().await;
+            TryOver::Left
+        };
+        let better = async { TryOver::Better(self.until_better().await) };
+        left.or(Box::pin(better)).await
     }
 
     async fn until_left(&self) {
@@ -345,6 +423,9 @@ impl<'a> Fetch<'a> {
 
 /// How long an upstream may take for an answer's head.
 const HEAD_MAX: Duration = Duration::from_secs(5);
+
+/// How many times `start_timeout` a start may take in all while the engine says that it gets on.
+pub const STARTS_MAX: u32 = 3;
 
 /// How long a failed start is remembered, so that players that try again do not open the upstream anew.
 const REFUSAL_KEPT: Duration = Duration::from_secs(10);

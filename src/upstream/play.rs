@@ -13,7 +13,7 @@ use crate::upstream::ace::{Engine, Progress, Session};
 use crate::upstream::error::{Chain, FetchError};
 use crate::upstream::ingest::Ingest;
 use crate::upstream::read::Place;
-use crate::upstream::{Fetch, TryOver};
+use crate::upstream::{Fetch, STARTS_MAX, TryOver};
 
 impl Fetch<'_> {
     /// Plays engine content: opens a session, reads it, and stops it on every way out.
@@ -48,16 +48,14 @@ impl Fetch<'_> {
             self.shard.table.homes.claim(infohash, self.home.id);
         }
         let open = OpenSession::new(&self.shard.counters.engine_sessions);
-        let left = async {
-            self.until_left().await;
-            TryOver::Left
-        };
+        let left = self.until_not_wanted();
         let read = async {
             let place = Place {
                 url: &session.playback,
                 user_agent,
                 headers: &[],
-                head_limit: self.left(),
+                // It is `open` that gives up in time, which an engine that gets on may put off.
+                head_limit: self.home.limits.start_timeout * STARTS_MAX,
             };
             TryOver::Lost(self.read(ingest, &place).await)
         };
@@ -93,18 +91,27 @@ impl Fetch<'_> {
     }
 
     /// Asks the engine how far it is, until media comes; the questions also keep the session alive.
+    ///
+    /// As long as it gets on, the start may take longer.
     async fn watch(&self, engine: &Engine<'_>, session: &Session) -> TryOver {
+        let mut best: Option<Progress> = None;
         while !self.has_media.get() {
             self.shard.clock.after(STAT_EVERY).await;
             let channel = self.home.id;
             match engine.stat(session).await {
-                Ok(Some(Progress {
-                    status,
-                    peers,
-                    speed_down,
-                })) => log::debug!(
-                    "engine progress channel={channel} status={status:?} peers={peers} kilobytes_per_s={speed_down}"
-                ),
+                Ok(Some(progress)) => {
+                    log::debug!(
+                        "engine progress channel={channel} status={:?} peers={} kilobytes_per_s={}",
+                        progress.status,
+                        progress.peers,
+                        progress.speed_down
+                    );
+                    // The first answer is what later ones are measured by.
+                    let before = best.get_or_insert_with(|| progress.clone());
+                    if before.improve(&progress) {
+                        self.prolong();
+                    }
+                }
                 Ok(None) => break,
                 Err(error) => log::debug!(
                     "engine progress unknown channel={channel} error=\"{}\"",

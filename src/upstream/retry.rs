@@ -7,6 +7,8 @@ use std::time::Duration;
 pub enum Lost {
     /// It could not be reached or broke off; it may work the next time.
     Broken,
+    /// Bytes still came, but nothing new in them; the next time will hardly be better.
+    Frozen,
     /// It answered, and the answer will be the same for a while.
     Refused,
     /// It did not answer in time.
@@ -31,7 +33,7 @@ pub enum Next {
 ///
 /// Before the first media, each upstream in turn gets up to [`START_TRIES`] tries, a refusal or a time-out counting as
 /// all of them, and then the start is given up. After it, trying goes on for as long as the caller lets it: first the
-/// upstream that was lost, then round the list. Each round waits twice as long as the one before, 0.25 s to 10 s, plus
+/// upstream that was lost, unless it was frozen, then round the list. Each round waits twice as long as the one before, 0.25 s to 10 s, plus
 /// up to half of that at random, so that many channels of a failed source do not come back in step.
 #[derive(Debug)]
 pub struct Retry {
@@ -63,8 +65,10 @@ impl Retry {
     pub fn after(&mut self, lost: Lost, delivered: bool, chance: f64) -> Next {
         if delivered {
             self.has_delivered = true;
-            self.rounds = 0;
-            return self.wait(chance);
+            if lost != Lost::Frozen {
+                self.rounds = 0;
+                return self.wait(chance);
+            }
         }
         if !self.has_delivered {
             if let Some(spent) = self.spent.get_mut(self.upstream) {
@@ -85,6 +89,13 @@ impl Retry {
         let next = self.wait(chance);
         self.rounds += 1;
         next
+    }
+
+    /// Goes on with this upstream at once: it is healthy, and so was the one before.
+    pub fn go_to(&mut self, upstream: usize) {
+        self.upstream = upstream;
+        self.rounds = 0;
+        self.has_delivered = true;
     }
 
     /// The next upstream round the list that may be tried.
@@ -166,6 +177,30 @@ mod tests {
         assert_eq!(retry.after(Lost::Broken, true, 0.0), at(0, 250));
         assert_eq!(retry.after(Lost::Refused, false, 0.0), at(1, 0));
         for _ in 0..100 {
+            assert_ne!(retry.after(Lost::Refused, false, 0.0), Next::GiveUp);
+        }
+    }
+
+    #[test]
+    fn a_frozen_upstream_is_left_for_the_next_at_once_and_never_given_up() {
+        let mut retry = Retry::new(2);
+        assert_eq!(retry.after(Lost::Frozen, true, 0.0), at(1, 0));
+        assert_eq!(retry.after(Lost::Frozen, true, 0.0), at(0, 250));
+        assert_eq!(retry.after(Lost::Frozen, true, 0.0), at(1, 0));
+        assert_eq!(retry.after(Lost::Frozen, true, 0.0), at(0, 500));
+        let mut alone = Retry::new(1);
+        assert_eq!(alone.after(Lost::Frozen, true, 0.0), at(0, 250));
+        assert_eq!(alone.after(Lost::Frozen, true, 0.0), at(0, 500));
+    }
+
+    #[test]
+    fn a_better_upstream_is_gone_to_and_then_tried_like_one_that_delivered() {
+        let mut retry = Retry::new(3);
+        assert_eq!(retry.after(Lost::Broken, false, 0.0), at(1, 0));
+        retry.go_to(0);
+        assert_eq!(retry.upstream(), 0);
+        assert_eq!(retry.after(Lost::Refused, false, 0.0), at(1, 0));
+        for _ in 0..20 {
             assert_ne!(retry.after(Lost::Refused, false, 0.0), Next::GiveUp);
         }
     }

@@ -120,6 +120,8 @@ pub(crate) struct Behaviour {
     start: Started,
     playback: Answer,
     warm_up: Duration,
+    is_stuck: bool,
+    has_early_head: bool,
     url_prefix: String,
     is_encrypted: bool,
 }
@@ -131,6 +133,8 @@ impl Behaviour {
             start: Started::Json,
             playback,
             warm_up: Duration::ZERO,
+            is_stuck: false,
+            has_early_head: false,
             url_prefix: "http://127.0.0.1:6878".to_owned(),
             is_encrypted: false,
         }
@@ -164,6 +168,22 @@ impl Behaviour {
     /// The playback's head comes this much later; until then the status shows that data arrives.
     pub(crate) fn warm_up(self, warm_up: Duration) -> Self {
         Self { warm_up, ..self }
+    }
+
+    /// Until the playback's head comes the status shows that nothing arrives.
+    pub(crate) fn stuck(self) -> Self {
+        Self {
+            is_stuck: true,
+            ..self
+        }
+    }
+
+    /// The playback's head comes at once, and what follows it as the playback says.
+    pub(crate) fn early_head(self) -> Self {
+        Self {
+            has_early_head: true,
+            ..self
+        }
     }
 
     /// Names another scheme, host and port in its URLs.
@@ -331,7 +351,11 @@ fn playback(shared: &Shared, infohash: &str, token: &str, peer: &mut Peer) -> Re
     };
     let left = behaviour.warm_up.saturating_sub(began.elapsed());
     let ended = peer
-        .pause(left)
+        .pause(if behaviour.has_early_head {
+            Duration::ZERO
+        } else {
+            left
+        })
         .and_then(|()| play(&behaviour.playback, peer));
     *shared
         .book
@@ -355,7 +379,11 @@ fn status(shared: &Shared, token: &str) -> String {
         } else {
             "dl"
         },
-        age.as_millis() * 200,
+        if session.behaviour.is_stuck {
+            0
+        } else {
+            age.as_millis() * 200
+        },
     );
     let infohash = &session.infohash;
     format!(

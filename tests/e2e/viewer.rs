@@ -136,9 +136,16 @@ impl Viewer {
         self.shared.state.lock().unwrap().verifier.seen().clone()
     }
 
-    /// The longest time without a byte since the first one.
+    /// The longest time without media since the first of it; null packets are none.
     pub(crate) fn longest_silence(&self) -> Duration {
-        self.shared.state.lock().unwrap().silence()
+        let state = self.shared.state.lock().unwrap();
+        state.media.longest(state.ended)
+    }
+
+    /// The longest time without any byte since the first one.
+    pub(crate) fn longest_hush(&self) -> Duration {
+        let state = self.shared.state.lock().unwrap();
+        state.bytes.longest(state.ended)
     }
 
     /// Panics if the media stood still for longer than the machine itself explains.
@@ -190,6 +197,8 @@ impl Drop for Viewer {
 pub(crate) enum Reading {
     /// As fast as bytes come.
     Full,
+    /// So many bytes a second since the head; what a late turn missed is made up for.
+    Played(usize),
     /// At most so many bytes a second.
     PerSecond(usize),
     /// Nothing after the head.
@@ -212,9 +221,32 @@ pub(crate) struct State {
     verifier: Verifier,
     ended: Option<End>,
     asked: Instant,
-    last_byte: Option<Instant>,
     first_byte: Option<Duration>,
-    longest_silence: Duration,
+    bytes: Gaps,
+    media: Gaps,
+}
+
+/// The times between things of one kind.
+#[derive(Default)]
+struct Gaps {
+    last: Option<Instant>,
+    longest: Duration,
+}
+
+impl Gaps {
+    fn note(&mut self) {
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            self.longest = self.longest.max(now - last);
+        }
+    }
+
+    /// The longest one, the present one included unless all is over.
+    fn longest(&self, ended: Option<End>) -> Duration {
+        let now = self.last.filter(|_| ended.is_none());
+        self.longest
+            .max(now.map_or(Duration::ZERO, |last| last.elapsed()))
+    }
 }
 
 impl State {
@@ -224,9 +256,9 @@ impl State {
             verifier: Verifier::default(),
             ended: None,
             asked: Instant::now(),
-            last_byte: None,
             first_byte: None,
-            longest_silence: Duration::ZERO,
+            bytes: Gaps::default(),
+            media: Gaps::default(),
         }
     }
 
@@ -245,26 +277,19 @@ impl State {
         self.ended
     }
 
-    fn silence(&self) -> Duration {
-        let now = if self.ended.is_none() {
-            self.last_byte.map_or(Duration::ZERO, |last| last.elapsed())
-        } else {
-            Duration::ZERO
-        };
-        self.longest_silence.max(now)
-    }
-
     fn take(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        if let Some(last) = self.last_byte {
-            self.longest_silence = self.longest_silence.max(last.elapsed());
-        }
+        self.bytes.note();
         self.first_byte = self.first_byte.or_else(|| Some(self.asked.elapsed()));
-        self.last_byte = Some(Instant::now());
+        let before = (self.seen().nulls, self.seen().packets);
         if self.status() == Some(200) {
             self.verifier.push(bytes);
+        }
+        let nulls = self.seen().nulls - before.0;
+        if nulls == 0 || self.seen().packets - before.1 > nulls {
+            self.media.note();
         }
     }
 }
@@ -287,6 +312,7 @@ fn read_on(shared: &Shared, mut socket: TcpStream, reading: Reading) {
     let mut input = Vec::new();
     let mut buffer = vec![0u8; BUFFER_BYTES];
     let mut has_head = false;
+    let (mut played_since, mut played) = (Instant::now(), 0);
     let end = loop {
         let share = match reading {
             _ if !has_head => BUFFER_BYTES.min(if reading == Reading::Full {
@@ -295,6 +321,11 @@ fn read_on(shared: &Shared, mut socket: TcpStream, reading: Reading) {
                 PACKET_BYTES
             }),
             Reading::Full => BUFFER_BYTES,
+            Reading::Played(bytes) => {
+                let played_ms = usize::try_from(played_since.elapsed().as_millis()).unwrap();
+                let due = played_ms * bytes / 1000;
+                due.saturating_sub(played).clamp(1, BUFFER_BYTES)
+            }
             Reading::PerSecond(bytes) => (bytes / TURNS_PER_SECOND).max(1),
             Reading::Stopped => break stand_still(shared, &socket),
         };
@@ -305,16 +336,23 @@ fn read_on(shared: &Shared, mut socket: TcpStream, reading: Reading) {
             Err(_) => break End::Reset,
         };
         if has_head {
+            played += read;
             shared.change(|state| state.take(&buffer[..read]));
         } else {
             input.extend_from_slice(&buffer[..read]);
             if let Some((head, length)) = Head::read(&input) {
                 has_head = true;
+                played_since = Instant::now();
                 shared.change(|state| {
                     state.head = Some(head);
                     state.take(&input[length..]);
                 });
             }
+        }
+        if let (true, Reading::Played(_)) = (has_head, reading)
+            && share < BUFFER_BYTES
+        {
+            std::thread::sleep(SLICE);
         }
         if let (true, Reading::PerSecond(bytes)) = (has_head, reading) {
             // A rate below one byte a turn makes the turn longer.

@@ -76,6 +76,7 @@ impl Verifier {
         };
         let is_flagged = flags & 0x80 != 0;
         if pid == NULL_PID {
+            self.seen.nulls += 1;
             return self.note(Kind::Null);
         }
         self.continuity(pid, packet[3] & 15, has_payload, is_flagged);
@@ -197,6 +198,8 @@ pub struct Seen {
     pub bytes: u64,
     /// Whole packets, numbered or not.
     pub packets: u64,
+    /// Those of them that only fill the line.
+    pub nulls: u64,
     /// Packets whose sync byte, sum or section CRC is wrong.
     pub torn: u64,
     /// Bytes after the last whole packet.
