@@ -118,6 +118,13 @@ impl Ring {
         self.joins.back().and_then(|seq| self.held(*seq))
     }
 
+    /// The oldest join point after the chunk with this number.
+    #[must_use]
+    pub fn join_after(&self, seq: u64) -> Option<&Arc<Chunk>> {
+        let after = self.joins.partition_point(|join| *join <= seq);
+        self.joins.get(after).and_then(|seq| self.held(*seq))
+    }
+
     /// Number of the oldest chunk held; equals [`Ring::head_seq`] when there is none.
     #[must_use]
     pub fn tail_seq(&self) -> u64 {
@@ -254,6 +261,18 @@ mod tests {
         assert_eq!(ring.join_behind(0).unwrap().seq, 100);
         assert_eq!(ring.join_behind(500_000).unwrap().seq, 10);
         assert!(filled(10, 10, 5, 100).join_behind(0).is_none());
+    }
+
+    #[test]
+    fn groups_end_where_the_next_join_point_begins() {
+        let ring = filled(50, 1000, 100, 10);
+        let after = |seq| ring.join_after(seq).map(|chunk| chunk.seq);
+        assert_eq!(
+            (after(59), after(60), after(61)),
+            (Some(60), Some(70), Some(70))
+        );
+        assert_eq!(after(1), Some(50), "what has left is not counted");
+        assert_eq!((after(99), after(100), after(101)), (Some(100), None, None));
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub struct Stream {
     pub ring: Duration,
     /// Unit: bytes kept per channel at most. Bound: 1 MiB to 1 GiB.
     pub ring_bytes_max: usize,
-    /// Media a new viewer gets at once. Bound: 0 to `ring`.
+    /// How far behind live a new viewer begins. Bound: 0 to `ring`.
     pub burst: Duration,
     /// How far received media may run ahead of the channel's play clock. Bound: 1 s to 10 min.
     pub ahead: Duration,

@@ -15,6 +15,7 @@ use super::join::{self, JoinRecord};
 use super::media_clock::MediaClock;
 use super::packet::{PID_PAT, TsPacket};
 use super::psi::{PROGRAMS_MAX, Psi, SECTION_PACKETS_MAX};
+use super::seam::{Passage, Seam};
 
 /// Cuts the packets of one channel into chunks.
 ///
@@ -50,6 +51,11 @@ pub struct Chunker {
     has_closed: bool,
     /// PIDs that viewers saw from another upstream and not yet from this one, with their last counters.
     old: Vec<(u16, u8)>,
+    seam: Seam,
+    /// Media time that was discarded: nobody received it.
+    skipped_us: u64,
+    /// Media time of the channel when the last upstream was lost.
+    cut_us: u64,
 }
 
 impl Chunker {
@@ -73,6 +79,18 @@ impl Chunker {
             credit: CREDIT_MAX,
             has_closed: false,
             old: Vec::new(),
+            seam: Seam::new(CATCH_UP_US),
+            skipped_us: 0,
+            cut_us: 0,
+        }
+    }
+
+    /// The same, and after a splice an upstream with the same clock has `catch_up_us` to get beyond what was sent.
+    #[must_use]
+    pub fn catching_up_within(self, catch_up_us: u64) -> Self {
+        Self {
+            seam: Seam::new(catch_up_us),
+            ..self
         }
     }
 
@@ -84,21 +102,23 @@ impl Chunker {
         let pid = packet.pid();
         self.packets += 1;
         self.keep_time(packet, pid, now_us);
-        let before = if self.may_start(packet, pid) {
-            self.start(packet, pid)
+        let passage = self.seam.judge(packet, pid, now_us);
+        let before = if self.may_start(packet, pid, passage) {
+            self.start(packet, pid, passage)
         } else {
             None
         };
         self.observe(packet, pid);
-        if self.phase == Phase::Discarding {
+        if self.phase == Phase::Discarding || passage == Passage::Discard {
             return Step {
                 before,
                 verdict: Verdict::Discard,
                 with: None,
             };
         }
+        self.seam.note(packet, pid);
         if self.open.packets == 0 {
-            self.open.media_us = self.clock.media_us();
+            self.open.media_us = self.media_us();
             self.open.arrived_us = now_us;
         }
         self.open.packets += 1;
@@ -164,8 +184,10 @@ impl Chunker {
                 let room = SEEN_MAX.saturating_sub(self.continuity.seen().count());
                 self.old.truncate(room);
                 self.old.extend(self.continuity.seen());
+                self.cut_us = self.media_us();
             }
             self.phase = Phase::Discarding;
+            self.seam.switch();
         }
         self.continuity.reset();
         self.psi = Psi::new();
@@ -187,7 +209,21 @@ impl Chunker {
     /// Unit: microseconds.
     #[must_use]
     pub fn media_us(&self) -> u64 {
-        self.clock.media_us()
+        if self.phase == Phase::Discarding {
+            return self.cut_us;
+        }
+        self.clock.media_us() - self.skipped_us
+    }
+
+    /// Whether an upstream is discarded because it still sends what viewers have.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.seam.is_catching_up()
+    }
+
+    /// Forgets what was sent: whoever received it is gone.
+    pub fn forget(&mut self) {
+        self.seam.forget();
     }
 
     /// What the stream takes by its own clock, over about the last two seconds; `None` until that is known.
@@ -216,21 +252,25 @@ impl Chunker {
 
     /// Whether a packet could begin a chunk by what it is; most packets are told apart here, at little cost.
     #[inline]
-    fn may_start(&self, packet: TsPacket<'_>, pid: u16) -> bool {
+    fn may_start(&self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> bool {
         let is_unit =
             packet.payload_unit_start() && (Some(pid) == self.video_pid || pid == PID_PAT);
         let is_new = !self.old.is_empty() && self.continuity.last(pid).is_none();
-        is_unit || is_new || self.phase == Phase::Discarding
+        is_unit || is_new || self.phase == Phase::Discarding || passage != Passage::Pass
     }
 
     /// Ends the open chunk if the packet is a join point, or the first of a PID that viewers knew from elsewhere.
-    fn start(&mut self, packet: TsPacket<'_>, pid: u16) -> Option<Closed> {
-        let is_join_point = self.is_join_point(packet, pid) && self.spend();
+    fn start(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Option<Closed> {
+        if self.phase == Phase::Passing && passage == Passage::Discard {
+            return None;
+        }
+        let is_join_point =
+            self.is_join_point(packet, pid) && passage != Passage::Discard && self.spend();
         if !is_join_point {
             if self.phase == Phase::Discarding {
                 return self.flush();
             }
-            let counter = self.take_old(packet, pid)?;
+            let counter = self.take_old(packet, pid, passage)?;
             let before = self.flush();
             self.open.splice = Some(Bytes::copy_from_slice(&join::announcement(pid, counter)));
             return before;
@@ -243,10 +283,12 @@ impl Chunker {
         )));
         if self.phase == Phase::Discarding {
             self.phase = Phase::Passing;
+            self.skipped_us = self.clock.media_us() - self.cut_us;
+            self.seam.go_on(pid);
             self.open.splice = Some(join::splice(&self.psi, &self.continuity, packet, &self.old));
             self.old
                 .retain(|(old, _)| *old != pid && self.continuity.last(*old).is_none());
-        } else if let Some(counter) = self.take_old(packet, pid) {
+        } else if let Some(counter) = self.take_old(packet, pid, passage) {
             self.open.splice = Some(Bytes::copy_from_slice(&join::announcement(pid, counter)));
         }
         before
@@ -291,8 +333,12 @@ impl Chunker {
         is_affordable
     }
 
-    /// The counter to announce if viewers knew this PID from another upstream and not yet from this one.
-    fn take_old(&mut self, packet: TsPacket<'_>, pid: u16) -> Option<u8> {
+    /// The counter to announce if viewers knew this PID from another upstream and not yet from this one, or if it was
+    /// held back since.
+    fn take_old(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Option<u8> {
+        if passage == Passage::Announce {
+            return Some(join::counter_before(packet));
+        }
         if self.continuity.last(pid).is_some() {
             return None;
         }
@@ -323,6 +369,7 @@ impl Chunker {
             self.is_video_scrambled = false;
             self.video_pid = video_pid;
         }
+        self.seam.follow(self.pcr_pid, self.video_pid);
     }
 }
 
@@ -353,7 +400,7 @@ pub struct Closed {
 pub enum Verdict {
     /// The packet is held behind those already held.
     Keep,
-    /// The caller squeezes the packet out. Only said while no chunk is open.
+    /// The caller squeezes the packet out.
     Discard,
 }
 
@@ -391,6 +438,9 @@ pub const PATIENCE_US: u64 = 10_000_000;
 
 /// The same after a splice, while viewers get nothing.
 pub const SPLICE_PATIENCE_US: u64 = 3_000_000;
+
+/// How long a restarted upstream may repeat what was sent if nobody says otherwise.
+pub const CATCH_UP_US: u64 = 30_000_000;
 
 /// Most packets' worth of join records that a stream can have saved up: the largest record there can be.
 const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_MAX + 1) as u64;
@@ -444,7 +494,7 @@ mod tests {
             match step.verdict {
                 Verdict::Keep => self.held.push(packet),
                 Verdict::Discard => {
-                    assert!(self.held.is_empty() && step.with.is_none());
+                    assert!(step.with.is_none());
                     self.discarded += 1;
                 }
             }
@@ -950,7 +1000,10 @@ mod tests {
                 VIDEO,
             )
         });
-        assert_eq!(relay.chunker.media_us(), 720_000);
+        assert_eq!(relay.chunker.media_us(), 360_000, "nobody received any");
+        relay.key();
+        relay.send(PacketMaker::new(VIDEO).pcr(777_777 + 11 * 1_080_000), VIDEO);
+        assert_eq!(relay.chunker.media_us(), 440_000);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! In the order a byte travels: [`resync`] finds where packets begin in what the upstream sent and gives away what
 //! is no part of the stream; [`packet`] is the view of one packet that everything else reads; [`chunker`] decides
-//! where chunks end and which of them are join points. The chunker asks four others: [`psi`] keeps the latest PAT
-//! and PMT, [`media_clock`] measures media time and bitrate, [`continuity`] counts what was lost on the way, and
-//! [`join`] builds the few packets that let a decoder begin, or go on, at a join point.
+//! where chunks end and which of them are join points. The chunker asks five others: [`psi`] keeps the latest PAT
+//! and PMT, [`media_clock`] measures media time and bitrate, [`continuity`] counts what was lost on the way,
+//! [`seam`] knows by the times that [`pes`] reads what another upstream repeats, and [`join`] builds the few packets
+//! that let a decoder begin, or go on, at a join point.
 //!
 //! Nothing here reads a clock, owns a socket or holds the stream's bytes: time is passed in, bytes are borrowed, and
 //! the answer is always "so many packets". Nothing is allocated per packet, and no input can make it panic.
@@ -20,8 +21,10 @@ pub(crate) mod fixture;
 pub mod join;
 pub mod media_clock;
 pub mod packet;
+pub mod pes;
 pub mod psi;
 pub mod resync;
+pub mod seam;
 
 /// Length of one transport packet.
 ///

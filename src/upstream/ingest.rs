@@ -60,7 +60,8 @@ impl Ingest {
         Ok(Self {
             writer: SegmentWriter::new().map_err(|source| FetchError::Memory { source })?,
             resync: Resync::new(),
-            chunker: Chunker::new(limits.chunk_bytes_max / PACKET_BYTES),
+            chunker: Chunker::new(limits.chunk_bytes_max / PACKET_BYTES)
+                .catching_up_within(micros(limits.start_timeout)),
             judged: 0,
             chunk_age_us: micros(limits.chunk_age),
             last_us: 0,
@@ -209,6 +210,17 @@ impl Ingest {
     #[must_use]
     pub fn has_joined(&self) -> bool {
         self.has_joined
+    }
+
+    /// Whether this fetch still brings what viewers have, and will bring more.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.chunker.is_catching_up()
+    }
+
+    /// Forgets what was published: nobody has it any more.
+    pub fn forget(&mut self) {
+        self.chunker.forget();
     }
 
     /// Bytes of this fetch that were thrown away, while its packets are not in step.

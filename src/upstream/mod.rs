@@ -49,7 +49,10 @@ pub async fn keep(shard: Rc<Shard>, home: Rc<Home>) {
         Ok(mut ingest) => loop {
             match Fetch::new(&shard, &home).run(&mut ingest).await {
                 // A shard came back while the last session was being stopped: start over for it.
-                Over::Left if home.has_audience() => home.forget_history(),
+                Over::Left if home.has_audience() => {
+                    home.forget_history();
+                    ingest.forget();
+                }
                 over => break over,
             }
         },

@@ -135,6 +135,9 @@ impl Fetch<'_> {
                     has_closed
                 }
             };
+            if ingest.is_catching_up() {
+                self.begin_drought();
+            }
             // Once there is media, only media counts as a sign of life. Nobody listens while nothing is read.
             let is_deaf = matches!(allowance, Allowance::NothingBefore(_));
             if has_closed || is_deaf || (read.is_some() && !had_media) {

@@ -1,9 +1,11 @@
 //! One viewer: the send loop between a ring and a socket.
 //!
-//! A viewer is one task with a cursor and a socket; it has no queue, waits alone when its socket is full, and nobody
-//! waits for it. Where it starts is `burst`, what happens when it falls behind is `slow`, the call itself is `send`.
+//! A viewer is one task with a place and a socket; it has no queue, waits alone when its socket is full, and nobody
+//! waits for it. What goes out next is `place`, where it starts and how fast is `burst`, what happens when it falls
+//! behind is `slow`, the call itself is `send`.
 
 pub mod burst;
+pub mod place;
 pub mod send;
 pub mod slow;
 
@@ -11,26 +13,22 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncReadExt};
 use glommio::net::TcpStream;
 
 use crate::channel::End;
-use crate::channel::chunk::Chunk;
-use crate::channel::cursor::Cursor;
 use crate::channel::ring::Ring;
 use crate::channel::table::Seat;
-use crate::channel::wakers::Place;
+use crate::channel::wakers;
 use crate::clock::{Alarm, micros};
 use crate::metrics::{ChannelCounters, ViewerEnd};
 use crate::shard::{Shard, fd};
-use crate::ts::PACKET_BYTES;
 use crate::viewer::burst::Start;
-use crate::viewer::slow::Verdict;
+use crate::viewer::place::{Fall, Next, Place};
 
 /// A viewer that is being sent a channel.
 ///
@@ -40,15 +38,11 @@ pub struct Viewer {
     shard: Rc<Shard>,
     seat: Seat,
     stream: TcpStream,
-    news: Place,
-    ends: Place,
-    next: Next,
-    /// Bytes of the channel before the next one this viewer is sent, skipped ones included.
-    at_bytes: u64,
-    /// What goes out before the cursor moves on: the head, a join record, the rest of a packet.
-    prefix: Bytes,
-    /// The chunk of which a part has gone out.
-    begun: Option<Arc<Chunk>>,
+    news: wakers::Place,
+    ends: wakers::Place,
+    place: Place,
+    /// Runs while the burst is ahead of its pace.
+    early: Option<Alarm>,
     /// Runs while the socket takes nothing.
     stalled: Option<Alarm>,
     /// Runs once the channel has ended and the last packet is not out.
@@ -57,22 +51,17 @@ pub struct Viewer {
     is_cut: bool,
     input_bytes: usize,
     asked_us: u64,
+    /// What was closed before is its burst and says nothing about fan-out.
+    live_us: u64,
     has_media: bool,
     sent_bytes: u64,
-}
-
-/// Where a viewer goes on.
-enum Next {
-    /// Sends from here on.
-    At(Cursor),
-    /// Has left the ring, which held no join point: goes on at the next one from this number on.
-    JoinFrom(u64),
 }
 
 /// What one step came to.
 enum Step {
     Blocked,
     Drained,
+    Early(u64),
     Over(ViewerEnd),
     Sent(usize),
 }
@@ -90,21 +79,21 @@ impl Viewer {
     ) -> Self {
         let relay = seat.relay();
         let (news, ends) = (relay.news.place(), relay.ends.place());
+        let place = Place::new(head, start, &relay.ring(), shard.clock.now_us());
         Self {
             shard,
             seat,
             stream,
             news,
             ends,
-            next: Next::At(Cursor::at(start.chunk.seq)),
-            at_bytes: start.chunk.bytes_before,
-            prefix: concat(head, &start.record.psi),
-            begun: None,
+            place,
+            early: None,
             stalled: None,
             ending: None,
             is_cut: false,
             input_bytes: 0,
             asked_us,
+            live_us: asked_us,
             has_media: false,
             sent_bytes: 0,
         }
@@ -136,6 +125,7 @@ impl Viewer {
             return Poll::Ready(end);
         }
         self.ends.wait(cx.waker());
+        self.early = None;
         let mut budget = VISIT_BYTES;
         loop {
             match self.step(cx, budget) {
@@ -154,6 +144,15 @@ impl Viewer {
                     self.news.wait(cx.waker());
                     return Poll::Pending;
                 }
+                Step::Early(due_us) => {
+                    self.stalled = None;
+                    // A head that moves away would have left it behind by the time its alarm rings.
+                    self.news.wait(cx.waker());
+                    let early = self.early.insert(self.shard.clock.at(due_us));
+                    if Pin::new(early).poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
                 Step::Blocked => {
                     self.news.forget();
                     return self.poll_deadlines(cx).map(|()| {
@@ -168,143 +167,86 @@ impl Viewer {
 
     /// Sends one piece, or finds out why nothing can be sent.
     fn step(&mut self, cx: &mut Context<'_>, budget: usize) -> Step {
-        if !self.prefix.is_empty() {
-            return self.send_prefix(cx);
-        }
         let relay = Rc::clone(self.seat.relay());
-        if let Some(end) = relay.ended() {
-            let end = match end {
-                End::Drained => ViewerEnd::Drain,
-                End::NotStarted(_) | End::UpstreamLost => ViewerEnd::UpstreamLost,
-            };
-            self.finish_packet();
-            self.next = Next::JoinFrom(u64::MAX);
-            return if self.prefix.is_empty() {
-                Step::Over(end)
-            } else {
-                self.send_prefix(cx)
-            };
+        let end = relay.ended();
+        if end.is_some() {
+            self.place.end();
         }
         let ring = relay.ring();
-        let cursor = match self.next {
-            Next::At(cursor) => cursor,
-            Next::JoinFrom(from_seq) => {
-                let point = ring.newest_join().filter(|chunk| chunk.seq >= from_seq);
-                return match point.and_then(Start::at) {
-                    Some(start) => self.skip(&start),
-                    None => Step::Drained,
-                };
+        let calls = &self.shard.counters.send_calls;
+        let was_in_burst = self.place.is_in_burst();
+        let lag_us = self.place.lag_us(&ring);
+        match self.place.next(&ring, self.shard.clock.now_us(), budget) {
+            Next::Drained => Step::Drained,
+            Next::Early { due_us } => Step::Early(due_us),
+            Next::Lagged => self.fall_behind(&ring),
+            Next::Over => Step::Over(end.map_or(ViewerEnd::Fault, end_of)),
+            Next::Prefix(bytes) => {
+                let sent = send::poll_send(&mut self.stream, cx, bytes, calls);
+                self.note_sent(&ring, sent)
             }
-        };
-        match send::run(&ring, cursor, budget) {
-            Ok(Some(run)) => self.send_run(cx, &ring, cursor, &run),
-            Ok(None) => Step::Drained,
-            Err(_lagged) => self.fall_behind(&ring),
+            Next::Run(run) => {
+                relay.counters.lag.observe(lag_us);
+                let sent = send::poll_send(&mut self.stream, cx, run.bytes, calls);
+                if let Poll::Ready(Ok(bytes)) = sent {
+                    let closed_us = (bytes == run.bytes.len()).then_some(run.closed_us);
+                    self.note_media(closed_us, was_in_burst);
+                }
+                self.note_sent(&ring, sent)
+            }
+            Next::Skipped(bytes) => self.note_skip(bytes),
         }
     }
 
-    fn send_prefix(&mut self, cx: &mut Context<'_>) -> Step {
-        match send::poll_send(
-            &mut self.stream,
-            cx,
-            &self.prefix,
-            &self.shard.counters.send_calls,
-        ) {
+    /// Steps over what the socket took.
+    fn note_sent(&mut self, ring: &Ring, sent: Poll<io::Result<usize>>) -> Step {
+        match sent {
             Poll::Pending => Step::Blocked,
             Poll::Ready(Err(error)) => Step::Over(gone(&error)),
             Poll::Ready(Ok(bytes)) => {
-                self.prefix.advance(bytes);
-                self.count_sent(bytes);
+                self.place.sent(ring, bytes);
+                self.sent_bytes += bytes as u64;
+                self.seat.relay().counters.sent_bytes.add(bytes as u64);
                 Step::Sent(bytes)
             }
         }
     }
 
-    fn send_run(
-        &mut self,
-        cx: &mut Context<'_>,
-        ring: &Ring,
-        mut cursor: Cursor,
-        run: &send::Run<'_>,
-    ) -> Step {
+    /// Counts how long media took; `closed_us` belongs to the newest chunk that has gone out whole.
+    fn note_media(&mut self, closed_us: Option<u64>, was_in_burst: bool) {
         let counters = &self.seat.relay().counters;
-        counters.lag.observe(cursor.lag_us(ring));
-        let sent = send::poll_send(
-            &mut self.stream,
-            cx,
-            run.bytes,
-            &self.shard.counters.send_calls,
-        );
-        let bytes = match sent {
-            Poll::Pending => return Step::Blocked,
-            Poll::Ready(Err(error)) => return Step::Over(gone(&error)),
-            Poll::Ready(Ok(bytes)) => bytes,
-        };
         let now_us = self.shard.clock.now_us();
-        // What was closed before the viewer came is its burst and says nothing about fan-out.
-        if bytes == run.bytes.len() && run.closed_us >= self.asked_us {
-            counters
-                .fanout_delay
-                .observe(now_us.saturating_sub(run.closed_us));
+        if was_in_burst {
+            self.live_us = now_us;
+        } else if let Some(closed_us) = closed_us.filter(|closed_us| *closed_us >= self.live_us) {
+            let delay_us = now_us.saturating_sub(closed_us);
+            counters.fanout_delay.observe(delay_us);
         }
         if !std::mem::replace(&mut self.has_media, true) {
-            counters
-                .first_byte
-                .observe(now_us.saturating_sub(self.asked_us));
+            let waited_us = now_us.saturating_sub(self.asked_us);
+            counters.first_byte.observe(waited_us);
         }
-        cursor.advance(ring, bytes);
-        self.next = Next::At(cursor);
-        self.at_bytes += bytes as u64;
-        // Kept only while a packet of it may have to be finished after it has left the ring.
-        self.begun = match ring.chunk(cursor.seq()) {
-            Ok(Some(chunk)) if cursor.offset() > 0 => Some(Arc::clone(chunk)),
-            _ => None,
-        };
-        self.count_sent(bytes);
-        Step::Sent(bytes)
     }
 
-    /// The cursor's chunk is gone: skip or end, as the channel is set.
+    fn note_skip(&self, bytes: u64) -> Step {
+        let counters = &self.seat.relay().counters;
+        counters.skips.add(1);
+        counters.skipped_bytes.add(bytes);
+        Step::Sent(0)
+    }
+
+    /// The next chunk is gone: skip or end, as the channel is set.
     fn fall_behind(&mut self, ring: &Ring) -> Step {
         if self.stalled.as_ref().is_some_and(Alarm::is_due) {
             return Step::Over(ViewerEnd::Stalled);
         }
         let limits = &self.seat.relay().limits;
-        // A cushion as long as the ring would be lost again at once.
-        let cushion = limits.burst.min(limits.ring / 2);
-        match slow::lagged(ring, limits.slow, micros(cushion)) {
-            Verdict::Drop => Step::Over(ViewerEnd::TooSlow),
-            Verdict::Skip(start) => self.skip(&start),
-            Verdict::Wait => {
-                self.finish_packet();
-                self.next = Next::JoinFrom(ring.head_seq());
-                Step::Sent(0)
-            }
+        let cushion_us = micros(slow::cushion(limits));
+        match self.place.fall_behind(ring, limits.slow, cushion_us) {
+            Fall::Skipped(bytes) => self.note_skip(bytes),
+            Fall::TooSlow => Step::Over(ViewerEnd::TooSlow),
+            Fall::Waits => Step::Sent(0),
         }
-    }
-
-    /// Goes on at a join point: the packet that was begun is finished first, then its record says what happened.
-    fn skip(&mut self, start: &Start) -> Step {
-        self.finish_packet();
-        let skipped = start.chunk.bytes_before.saturating_sub(self.at_bytes);
-        let counters = &self.seat.relay().counters;
-        counters.skips.add(1);
-        counters.skipped_bytes.add(skipped);
-        self.prefix = concat(&self.prefix, &start.record.skip);
-        self.at_bytes = start.chunk.bytes_before;
-        self.next = Next::At(Cursor::at(start.chunk.seq));
-        Step::Sent(0)
-    }
-
-    /// Puts what is missing of the packet that has partly gone out in front of whatever follows.
-    fn finish_packet(&mut self) {
-        let (Some(chunk), Next::At(cursor)) = (self.begun.take(), &self.next) else {
-            return;
-        };
-        let end = cursor.offset().next_multiple_of(PACKET_BYTES);
-        let rest = chunk.extent.as_slice().get(cursor.offset()..end);
-        self.prefix = Bytes::copy_from_slice(rest.unwrap_or_default());
-        self.at_bytes += self.prefix.len() as u64;
     }
 
     /// Notices that the viewer is gone; what it sends is thrown away.
@@ -343,15 +285,9 @@ impl Viewer {
     /// Why a viewer whose socket takes nothing is ended.
     fn overdue(&self) -> ViewerEnd {
         match self.seat.relay().ended() {
-            Some(End::Drained) => ViewerEnd::Drain,
-            Some(_) => ViewerEnd::UpstreamLost,
+            Some(end) => end_of(end),
             None => ViewerEnd::Stalled,
         }
-    }
-
-    fn count_sent(&mut self, bytes: usize) {
-        self.sent_bytes += bytes as u64;
-        self.seat.relay().counters.sent_bytes.add(bytes as u64);
     }
 
     /// Closes the connection: in order for a viewer that did nothing wrong, at once for one that cannot keep up.
@@ -362,11 +298,11 @@ impl Viewer {
             seat,
             news,
             ends,
-            begun,
+            place,
             is_cut,
             ..
         } = self;
-        drop((news, ends, begun, seat));
+        drop((news, ends, place, seat));
         match end {
             ViewerEnd::Drain | ViewerEnd::UpstreamLost if is_cut => reset_on_close(&stream),
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
@@ -420,11 +356,12 @@ fn gone(error: &io::Error) -> ViewerEnd {
     }
 }
 
-fn concat(first: &Bytes, second: &Bytes) -> Bytes {
-    let mut both = BytesMut::with_capacity(first.len() + second.len());
-    both.extend_from_slice(first);
-    both.extend_from_slice(second);
-    both.freeze()
+/// How the end of its channel ends a viewer.
+fn end_of(end: End) -> ViewerEnd {
+    match end {
+        End::Drained => ViewerEnd::Drain,
+        End::NotStarted(_) | End::UpstreamLost => ViewerEnd::UpstreamLost,
+    }
 }
 
 /// Bytes that one visit sends before other tasks run.

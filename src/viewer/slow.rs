@@ -1,7 +1,9 @@
 //! What becomes of a viewer that has left the ring: wait, skip or drop. (pure)
 
+use std::time::Duration;
+
 use crate::channel::ring::Ring;
-use crate::config::SlowPolicy;
+use crate::config::{SlowPolicy, Stream};
 use crate::viewer::burst::Start;
 
 /// What a lagging viewer does next.
@@ -17,21 +19,29 @@ pub enum Verdict {
 
 /// Judges a viewer whose next chunk has been evicted.
 ///
-/// It skips to the newest join point at least `burst_us` behind the head, else to the newest at all: at the oldest it
+/// It skips to the newest join point at least `cushion_us` behind the head, else to the newest at all: at the oldest it
 /// would fall out again at once.
 #[must_use]
-pub fn lagged(ring: &Ring, policy: SlowPolicy, burst_us: u64) -> Verdict {
+pub fn lagged(ring: &Ring, policy: SlowPolicy, cushion_us: u64) -> Verdict {
     if policy == SlowPolicy::Drop {
         return Verdict::Drop;
     }
-    let latest_us = ring.media_us().unwrap_or(0).saturating_sub(burst_us);
+    let latest_us = ring.media_us().unwrap_or(0).saturating_sub(cushion_us);
     let behind = ring
-        .join_behind(burst_us)
+        .join_behind(cushion_us)
         .filter(|chunk| chunk.media_us <= latest_us);
     behind
         .or_else(|| ring.newest_join())
         .and_then(Start::at)
         .map_or(Verdict::Wait, Verdict::Skip)
+}
+
+/// How far behind the head a viewer that skips goes on: its burst, but no more than half the ring.
+///
+/// A cushion as long as the ring would be lost again at once.
+#[must_use]
+pub fn cushion(limits: &Stream) -> Duration {
+    limits.burst.min(limits.ring / 2)
 }
 
 #[cfg(test)]
@@ -52,6 +62,17 @@ mod tests {
             Verdict::Skip(start) => Some(start.chunk.seq),
             Verdict::Drop | Verdict::Wait => None,
         }
+    }
+
+    #[test]
+    fn a_cushion_is_the_burst_but_no_more_than_half_the_ring() {
+        let limits = |burst, ring| Stream {
+            burst: Duration::from_millis(burst),
+            ring: Duration::from_millis(ring),
+            ..Stream::default()
+        };
+        assert_eq!(cushion(&limits(2_000, 10_000)).as_millis(), 2_000);
+        assert_eq!(cushion(&limits(9_000, 10_000)).as_millis(), 5_000);
     }
 
     #[test]

@@ -44,6 +44,28 @@ pub(crate) fn verify(file: &Path) -> Seen {
     verifier.seen().clone()
 }
 
+/// What a decoder that forgives nothing says to a file, and how it ends; nothing if it can show all of it.
+#[track_caller]
+pub(crate) fn complaints(file: &Path) -> Option<String> {
+    let file = file.to_str().unwrap();
+    let strict = [
+        "-v",
+        "error",
+        "-xerror",
+        "-err_detect",
+        "explode",
+        "-threads",
+        "1",
+    ];
+    let decoded = run(
+        "ffmpeg",
+        &[&strict[..], &["-i", file, "-f", "null", "-"]].concat(),
+    );
+    let said = String::from_utf8_lossy(&decoded.stderr).into_owned();
+    let is_content = decoded.status.success() && said.is_empty();
+    (!is_content).then(|| format!("{}: {said}", decoded.status))
+}
+
 fn package(tool: &str) -> &str {
     match tool {
         "ffprobe" => "ffmpeg",

@@ -59,6 +59,15 @@ pub(crate) fn number_in(packet: &Packet) -> Option<usize> {
     usize::try_from(number).ok()
 }
 
+/// The base of the clock reference in a packet, if it carries one.
+pub(crate) fn clock_in(packet: &Packet) -> Option<u64> {
+    let has_clock = packet[3] & 0x20 != 0 && packet[4] >= 7 && packet[5] & 0x10 != 0;
+    let word = packet[6..10]
+        .iter()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    has_clock.then_some(word << 1 | u64::from(packet[10] >> 7))
+}
+
 pub(crate) fn pid_of(packet: &Packet) -> u16 {
     u16::from_be_bytes([packet[1] & 0x1F, packet[2]])
 }

@@ -57,11 +57,13 @@ pub(crate) struct Fetch {
 impl Upstream {
     pub(crate) fn new(dice: &mut Dice) -> Self {
         let mut upstream = Self::default();
+        // Most runs are short, so that there can be many; some fill more than a segment.
+        let is_long = dice.once(24);
         for _ in 0..dice.within(1, 5) {
             let packets = match dice.below(12) {
                 0 | 1 => dice.below(6),
-                2 => dice.within(8_000, 14_000),
-                _ => dice.within(50, 3_000),
+                2 if is_long => dice.within(8_000, 14_000),
+                _ => dice.within(50, if is_long { 3_000 } else { 600 }),
             };
             Cast::new(&mut upstream, dice).send(packets);
         }

@@ -15,7 +15,8 @@ use crate::upstream::{Kind, Sent, Upstream};
 pub(crate) struct Course {
     pub(crate) upstream: Upstream,
     pub(crate) due: Vec<Due>,
-    index: BTreeMap<usize, usize>,
+    /// Shape: by number of the packet.
+    index: Vec<Option<usize>>,
     /// Bytes of the channel before each due packet, once they were published.
     pub(crate) positions: Vec<u64>,
 }
@@ -24,7 +25,7 @@ impl Course {
     pub(crate) fn new(upstream: Upstream) -> Self {
         let due = model::due(&upstream);
         Self {
-            index: model::index(&due),
+            index: model::index(&upstream, &due),
             positions: Vec::new(),
             upstream,
             due,
@@ -145,7 +146,7 @@ impl<'a> Reader<'a> {
         let number = packet::number_in(packet).unwrap();
         let sent = &self.course.upstream.packets[number];
         assert!(*packet == sent.bytes, "packet {number} is as it was sent");
-        let index = self.course.index.get(&number).copied();
+        let index = self.course.index[number];
         let index = index.filter(|index| self.is_reached(*index));
         self.demux.take(sent);
         match (index, &mut self.lead) {
