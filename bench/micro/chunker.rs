@@ -33,7 +33,21 @@ struct Arrival {
 impl Arrival {
     /// A channel that has had a MiB and gets one more, changed by `spoil`, in reads of `read_bytes`.
     fn new(read_bytes: usize, spoil: fn(Vec<u8>) -> Vec<u8>) -> Self {
+        Self::of(broadcast(2 * MIB), read_bytes, spoil)
+    }
+
+    /// The same whose sender sets no flag at its key frames, so that each frame is read as far as its first slice.
+    fn unflagged(read_bytes: usize) -> Self {
         let mut broadcast = broadcast(2 * MIB);
+        for packet in broadcast.as_chunks_mut::<PACKET_BYTES>().0 {
+            if TsPacket::new(packet).random_access() {
+                packet[5] &= !RANDOM_ACCESS;
+            }
+        }
+        Self::of(broadcast, read_bytes, whole)
+    }
+
+    fn of(mut broadcast: Vec<u8>, read_bytes: usize, spoil: fn(Vec<u8>) -> Vec<u8>) -> Self {
         let next = broadcast.split_off(MIB / PACKET_BYTES * PACKET_BYTES);
         let mut arrival = Self {
             resync: Resync::new(),
@@ -121,6 +135,7 @@ fn check(arrival: Arrival) {
 #[bench::in_reads_of_64_kib(Arrival::new(64 << 10, whole))]
 #[bench::in_reads_of_7_packets(Arrival::new(7 * PACKET_BYTES, whole))]
 #[bench::with_a_hundredth_torn(Arrival::new(64 << 10, torn))]
+#[bench::without_flags(Arrival::unflagged(64 << 10))]
 fn resync_and_chunk_a_mib(mut arrival: Arrival) -> Arrival {
     black_box(&mut arrival).judge();
     arrival
@@ -133,6 +148,9 @@ main!(library_benchmark_groups = chunker);
 const MIB: usize = 1 << 20;
 
 const BITS_PER_SECOND: u64 = 8_000_000;
+
+/// In the flags of an adaptation field.
+const RANDOM_ACCESS: u8 = 0x40;
 
 /// The video of the test pattern.
 const PID_VIDEO: u16 = 0x100;

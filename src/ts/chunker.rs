@@ -1,28 +1,42 @@
 //! Where chunks end, and which of them a viewer can be started at. (pure)
 //!
 //! It sees each packet once and answers with counts; the bytes stay with the caller, who holds kept packets back to
-//! back. What a table says, how much media time passed, what was lost and what a join record looks like are the
-//! business of `psi.rs`, `media_clock.rs`, `continuity.rs` and `join.rs`. The rule it protects: a join point starts a
-//! chunk, and every join point comes with a whole PAT and PMT.
+//! back. Which packets are join points, what a table says, how much media time passed, what was lost and what a join
+//! record looks like are the business of `starts.rs`, `psi.rs`, `media_clock.rs`, `continuity.rs` and `join.rs`. The
+//! rule it protects: a join point starts a chunk, and every join point comes with a whole PAT and PMT.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::CHUNK_PACKETS_MAX;
-use super::continuity::{Continuity, SEEN_MAX};
-use super::join::{self, JoinRecord};
-use super::media_clock::MediaClock;
+use super::continuity::Continuity;
+use super::facts::Facts;
+use super::former::Former;
+use super::join::{self, Credit, JoinRecord};
+use super::mark::{Mark, Place};
+use super::open::Open;
 use super::packet::{PID_PAT, TsPacket};
-use super::psi::{PROGRAMS_MAX, Psi, SECTION_PACKETS_MAX};
+use super::psi::Psi;
 use super::seam::{Passage, Seam};
+use super::starts::{PATIENCE_US, Start, Starts};
+use super::timeline::Timeline;
+
+pub use super::open::{Closed, Step, Verdict};
 
 /// Cuts the packets of one channel into chunks.
 ///
-/// A join point is a packet of the video PID with payload start and the random-access flag. When there is no video, or
-/// it is scrambled, or no such packet came for [`PATIENCE_US`] of media time, it is a PAT packet, so that PAT, PMT and
-/// then media follow. Media time stands for arrival time where the stream has no clock. No packet is a join point
-/// before a PAT and a PMT of it were seen whole: a viewer that starts at a join point never lacks them.
+/// A join point is the start of a picture that needs none before it: a packet of the video PID with payload start and
+/// the random-access flag, or, where the sender sets none, one behind which the elementary stream shows such a picture
+/// (see [`Starts`]). When there is no video, or it is scrambled, or nothing of the kind came for [`PATIENCE_US`] of
+/// media time, it is a PAT packet, so that PAT, PMT and then media follow. Media time stands for arrival time where
+/// the stream has no clock. No packet is a join point before a PAT and a PMT of it were seen whole: a viewer that
+/// starts at a join point never lacks them.
+///
+/// A start without a flag may be undecided for a while: the packets from it on are open as any others, but while more
+/// are before it, only those can be closed, so that it can still begin a chunk. What is undecided when
+/// [`UNDECIDED_PACKETS_MAX`] packets have come, when the caller flushes it, or when it alone fills a chunk, is no join
+/// point.
 ///
 /// Bound: at most `packets_max` packets are open. Join records together outweigh the stream by one record at most: a
 /// packet that would be a join point is an ordinary one while the record would have more packets than came since the
@@ -34,28 +48,23 @@ pub struct Chunker {
     packets_max: usize,
     open: Open,
     phase: Phase,
+    /// The undecided start among the open packets.
+    mark: Mark,
+    /// Which packets matter that begin no unit.
+    watch: Watch,
+    /// Packets that the caller still holds and that a splice made useless.
+    stale: usize,
     psi: Psi,
+    starts: Starts,
     continuity: Continuity,
-    clock: MediaClock,
-    pcr_pid: Option<u16>,
-    video_pid: Option<u16>,
-    is_video_scrambled: bool,
-    now_us: Option<u64>,
-    /// Media time since when no video join point came; set with the first packet.
-    missing_since_us: Option<u64>,
-    /// All packets pushed, and how many there were at the last join point.
+    timeline: Timeline,
+    /// All packets pushed.
     packets: u64,
-    packets_at_join: u64,
-    /// Packets' worth of join records that may be written, as of the last join point.
-    credit: u64,
-    has_closed: bool,
-    /// PIDs that viewers saw from another upstream and not yet from this one, with their last counters.
-    old: Vec<(u16, u8)>,
+    credit: Credit,
+    former: Former,
     seam: Seam,
-    /// Media time that was discarded: nobody received it.
-    skipped_us: u64,
-    /// Media time of the channel when the last upstream was lost.
-    cut_us: u64,
+    /// The seam as it was before an undecided start after a splice.
+    seam_before: Option<Seam>,
 }
 
 impl Chunker {
@@ -66,22 +75,18 @@ impl Chunker {
             packets_max: packets_max.clamp(1, CHUNK_PACKETS_MAX),
             open: Open::default(),
             phase: Phase::Passing,
+            mark: Mark::new(),
+            watch: Watch::Nothing,
+            stale: 0,
             psi: Psi::new(),
+            starts: Starts::new(),
             continuity: Continuity::new(),
-            clock: MediaClock::new(),
-            pcr_pid: None,
-            video_pid: None,
-            is_video_scrambled: false,
-            now_us: None,
-            missing_since_us: None,
+            timeline: Timeline::default(),
             packets: 0,
-            packets_at_join: 0,
-            credit: CREDIT_MAX,
-            has_closed: false,
-            old: Vec::new(),
+            credit: Credit::new(),
+            former: Former::default(),
             seam: Seam::new(CATCH_UP_US),
-            skipped_us: 0,
-            cut_us: 0,
+            seam_before: None,
         }
     }
 
@@ -96,106 +101,88 @@ impl Chunker {
 
     /// Takes the next packet of the stream, arrived at `now_us`.
     ///
-    /// The caller closes `before` with what it holds, then keeps or squeezes out the packet, then closes `with`.
+    /// The caller squeezes out `dropped` packets of what it holds, closes `before`, then keeps or squeezes out the
+    /// packet, then closes `with`.
     #[inline]
     pub fn push(&mut self, packet: TsPacket<'_>, now_us: u64) -> Step {
         let pid = packet.pid();
         self.packets += 1;
-        self.keep_time(packet, pid, now_us);
+        if let Some(media_us) = self.timeline.arrive(now_us) {
+            self.starts.arrive(media_us);
+        }
+        self.timeline.refer(packet, pid, self.packets);
         let passage = self.seam.judge(packet, pid, now_us);
-        let before = if self.may_start(packet, pid, passage) {
-            self.start(packet, pid, passage)
-        } else {
-            None
-        };
+        if passage != Passage::Pass || self.may_matter(packet, pid) {
+            return self.push_with_care(packet, pid, passage);
+        }
         self.observe(packet, pid);
-        if self.phase == Phase::Discarding || passage == Passage::Discard {
+        self.seam.note(packet, pid);
+        if self.fills() {
             return Step {
-                before,
-                verdict: Verdict::Discard,
-                with: None,
+                with: self.flush(),
+                ..Step::default()
             };
         }
-        self.seam.note(packet, pid);
-        if self.open.packets == 0 {
-            self.open.media_us = self.media_us();
-            self.open.arrived_us = now_us;
-        }
-        self.open.packets += 1;
-        let with = if self.open.packets >= self.packets_max {
-            self.flush()
-        } else {
-            None
-        };
-        Step {
-            before,
-            verdict: Verdict::Keep,
-            with,
-        }
+        Step::default()
     }
 
     /// Closes the open chunk, because it is old enough or nothing follows; `None` when none is open.
+    ///
+    /// Before an undecided start it ends, and the next call closes the rest. After a splice an undecided start is not
+    /// closed: it is no viewer's before it is decided.
     pub fn flush(&mut self) -> Option<Closed> {
-        if self.open.packets == 0 {
-            return None;
+        if let Some(place) = self.mark.place() {
+            if self.phase == Phase::Discarding {
+                return None;
+            }
+            if place.behind > 0 {
+                self.mark.lead();
+                return self.open.close_before(place);
+            }
+            self.give_up();
         }
-        self.has_closed = true;
-        let Open {
-            packets,
-            media_us,
-            arrived_us,
-            join,
-            splice,
-        } = std::mem::take(&mut self.open);
-        Some(Closed {
-            packets,
-            media_us,
-            arrived_us,
-            join,
-            splice,
-        })
+        self.open.close()
     }
 
-    /// How many packets the open chunk has.
+    /// How many packets the caller holds: those of the open chunk, and those it will be told to drop.
     #[must_use]
     pub fn open_packets(&self) -> usize {
-        self.open.packets
+        self.open.packets() + self.stale
     }
 
-    /// When the oldest packet of the open chunk arrived.
+    /// When the oldest packet arrived that the next [`Self::flush`] would close.
     ///
     /// Unit: microseconds, on the caller's clock.
     #[must_use]
     pub fn open_since_us(&self) -> Option<u64> {
-        (self.open.packets > 0).then_some(self.open.arrived_us)
+        let is_held_back = self.phase == Phase::Discarding && self.mark.is_set();
+        self.open.since_us().filter(|_| !is_held_back)
     }
 
     /// Says that the next packet comes from another upstream, or from a new fetch of the same.
     ///
-    /// Its packets are discarded until its PAT and PMT were seen and a join point comes, for which a PAT packet is
-    /// good after [`SPLICE_PATIENCE_US`]. The chunk that begins there carries what has to be published in front of
-    /// it. An open chunk ends before the next packet. Before any chunk was closed no viewer can have begun: the
-    /// channel begins afresh, and nothing is discarded.
+    /// Its packets are discarded until its PAT and PMT were seen and a join point comes, for which a PAT packet or a
+    /// recovery point is good after [`SPLICE_PATIENCE_US`]; an undecided start is kept until it is decided. The chunk
+    /// that begins there carries what has to be published in front of it. An open chunk ends before the next packet.
+    /// Before any chunk was closed no viewer can have begun: the channel begins afresh, and nothing is discarded.
     pub fn splice(&mut self) {
-        if self.has_closed {
+        if self.mark.is_set() {
+            self.stale += self.give_up();
+        }
+        if self.open.has_closed() {
             if self.phase == Phase::Passing {
-                self.old
-                    .retain(|(pid, _)| self.continuity.last(*pid).is_none());
-                let room = SEEN_MAX.saturating_sub(self.continuity.seen().count());
-                self.old.truncate(room);
-                self.old.extend(self.continuity.seen());
-                self.cut_us = self.media_us();
+                self.former.remember(&self.continuity);
+                self.timeline.stand();
             }
             self.phase = Phase::Discarding;
             self.seam.switch();
         }
         self.continuity.reset();
         self.psi = Psi::new();
-        self.clock.switch();
+        self.starts = Starts::new();
+        self.timeline.switch();
         self.note_tables();
-        self.is_video_scrambled = false;
-        self.now_us = None;
-        self.missing_since_us = None;
+        self.adjust_watch();
     }
 
     /// How many jumps of continuity counters the upstreams did not announce; a change of upstream is none.
@@ -204,15 +191,18 @@ impl Chunker {
         self.continuity.errors()
     }
 
+    /// What was seen of the media of the upstream that runs now.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        self.starts.facts()
+    }
+
     /// Media time of the channel since its first packet; it never goes back.
     ///
     /// Unit: microseconds.
     #[must_use]
     pub fn media_us(&self) -> u64 {
-        if self.phase == Phase::Discarding {
-            return self.cut_us;
-        }
-        self.clock.media_us() - self.skipped_us
+        self.timeline.media_us()
     }
 
     /// Whether an upstream is discarded because it still sends what viewers have.
@@ -229,108 +219,210 @@ impl Chunker {
     /// What the stream takes by its own clock, over about the last two seconds; `None` until that is known.
     #[must_use]
     pub fn bits_per_second(&self) -> Option<u64> {
-        self.clock.bits_per_second()
+        self.timeline.bits_per_second()
     }
 
+    /// Whether a packet could end a chunk or tell where one ends; most packets are told apart here, at little cost.
     #[inline]
-    fn keep_time(&mut self, packet: TsPacket<'_>, pid: u16, now_us: u64) {
-        if self.now_us != Some(now_us) {
-            self.now_us = Some(now_us);
-            self.clock.arrive(now_us);
-            self.missing_since_us
-                .get_or_insert_with(|| self.clock.media_us());
-        }
-        if Some(pid) == self.pcr_pid {
-            if packet.discontinuity() {
-                self.clock.rebase();
-            }
-            if let Some(pcr) = packet.pcr() {
-                self.clock.refer(pcr, self.packets);
-            }
-        }
-    }
-
-    /// Whether a packet could begin a chunk by what it is; most packets are told apart here, at little cost.
-    #[inline]
-    fn may_start(&self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> bool {
+    fn may_matter(&self, packet: TsPacket<'_>, pid: u16) -> bool {
         let is_unit =
-            packet.payload_unit_start() && (Some(pid) == self.video_pid || pid == PID_PAT);
-        let is_new = !self.old.is_empty() && self.continuity.last(pid).is_none();
-        is_unit || is_new || self.phase == Phase::Discarding || passage != Passage::Pass
+            packet.payload_unit_start() && (Some(pid) == self.starts.video_pid() || pid == PID_PAT);
+        is_unit
+            || match self.watch {
+                Watch::Nothing => false,
+                Watch::NewPids => self.continuity.last(pid).is_none(),
+                Watch::All => true,
+            }
+    }
+
+    /// Adds a packet to the open chunk; tells whether that is full now.
+    #[inline]
+    fn fills(&mut self) -> bool {
+        self.open.add(self.media_us(), self.timeline.now_us()) >= self.packets_max
+    }
+
+    /// Takes a packet that may matter: it may decide a start before it, and may be one itself.
+    fn push_with_care(&mut self, packet: TsPacket<'_>, pid: u16, mut passage: Passage) -> Step {
+        let mut step = Step {
+            dropped: std::mem::take(&mut self.stale),
+            ..Step::default()
+        };
+        let mut is_undecided = self.mark.is_set();
+        if is_undecided {
+            match self.decide(packet, pid, passage) {
+                Start::JoinPoint => step.before = self.join(),
+                Start::No => {
+                    step.dropped += self.give_up();
+                    is_undecided = false;
+                    if self.phase == Phase::Discarding {
+                        passage = self.seam.judge(packet, pid, self.timeline.now_us());
+                    }
+                }
+                Start::Undecided => {}
+            }
+        } else if self.is_behind_start(packet, pid) {
+            self.starts.follow(packet, self.patience_us());
+        }
+        if !is_undecided {
+            step.before = self.start(packet, pid, passage);
+        }
+        self.observe(packet, pid);
+        let is_unwanted = self.phase == Phase::Discarding && !self.mark.is_set();
+        if is_unwanted || passage == Passage::Discard {
+            step.verdict = Verdict::Discard;
+        } else {
+            self.seam.note(packet, pid);
+            if self.fills() {
+                step.with = self.flush();
+            }
+        }
+        self.adjust_watch();
+        step
+    }
+
+    /// What the undecided start is, now that this packet has come behind it.
+    fn decide(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Start {
+        let is_late_table = self.psi.is_psi(pid) && !self.mark.has_room_for_table();
+        // A PID that was held back has to be announced right here, and there is no place for that behind a mark.
+        let is_back = passage == Passage::Announce;
+        if is_late_table || is_back || self.is_next_start(packet, pid) {
+            return Start::No;
+        }
+        if self.continuity.last(pid).is_none() {
+            // Whoever stays has to be told of an old PID right here; who begins at the mark is told by its record.
+            if self.phase == Phase::Passing && self.former.has(pid) {
+                return Start::No;
+            }
+            self.mark.note_new_pid(packet);
+        }
+        let start = if self.is_behind_start(packet, pid) {
+            self.starts.follow(packet, self.patience_us())
+        } else {
+            Start::Undecided
+        };
+        let number = self.mark.place().map_or(0, |place| place.number);
+        if start == Start::Undecided && !self.has_room(self.packets - number + 1) {
+            return Start::No;
+        }
+        start
+    }
+
+    fn is_next_start(&self, packet: TsPacket<'_>, pid: u16) -> bool {
+        Some(pid) == self.starts.video_pid() && packet.payload_unit_start()
+    }
+
+    fn is_behind_start(&self, packet: TsPacket<'_>, pid: u16) -> bool {
+        Some(pid) == self.starts.video_pid()
+            && !packet.payload_unit_start()
+            && self.starts.is_reading()
+    }
+
+    /// Whether a start can stay undecided that has so many packets, its own counted.
+    fn has_room(&self, packets: u64) -> bool {
+        let fills_chunk = usize::try_from(packets).is_ok_and(|packets| packets >= self.packets_max);
+        packets < UNDECIDED_PACKETS_MAX && !(fills_chunk && self.phase == Phase::Discarding)
     }
 
     /// Ends the open chunk if the packet is a join point, or the first of a PID that viewers knew from elsewhere.
     fn start(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Option<Closed> {
-        if self.phase == Phase::Passing && passage == Passage::Discard {
-            return None;
-        }
-        let is_join_point =
-            self.is_join_point(packet, pid) && passage != Passage::Discard && self.spend();
-        if !is_join_point {
-            if self.phase == Phase::Discarding {
-                return self.flush();
+        let mut start = self.judge(packet, pid);
+        if passage == Passage::Discard {
+            if self.phase == Phase::Passing {
+                return None;
             }
-            let counter = self.take_old(packet, pid, passage)?;
-            let before = self.flush();
+            self.starts.stop();
+            start = Start::No;
+        }
+        let mut before = None;
+        if self.phase == Phase::Discarding {
+            before = self.open.close();
+        } else if let Some(counter) = self.take_old(packet, pid, passage) {
+            before = self.open.close();
             self.open.splice = Some(Bytes::copy_from_slice(&join::announcement(pid, counter)));
+        }
+        if start == Start::No {
             return before;
         }
-        let before = self.flush();
-        self.open.join = Some(Arc::new(JoinRecord::new(
-            &self.psi,
-            &self.continuity,
-            packet,
-        )));
+        let place = Place {
+            behind: self.open.packets(),
+            number: self.packets,
+            begins: (pid, join::counter_before(packet)),
+            media_us: self.media_us(),
+            arrived_us: self.timeline.now_us(),
+        };
+        self.mark.set(place, &self.continuity);
         if self.phase == Phase::Discarding {
-            self.phase = Phase::Passing;
-            self.skipped_us = self.clock.media_us() - self.cut_us;
+            self.timeline.skip_here();
+            self.seam_before = Some(self.seam.clone());
             self.seam.go_on(pid);
-            self.open.splice = Some(join::splice(&self.psi, &self.continuity, packet, &self.old));
-            self.old
-                .retain(|(old, _)| *old != pid && self.continuity.last(*old).is_none());
-        } else if let Some(counter) = self.take_old(packet, pid, passage) {
-            self.open.splice = Some(Bytes::copy_from_slice(&join::announcement(pid, counter)));
+        }
+        if start == Start::JoinPoint {
+            let joined = self.join();
+            return before.or(joined);
         }
         before
     }
 
-    fn is_join_point(&mut self, packet: TsPacket<'_>, pid: u16) -> bool {
-        if !packet.payload_unit_start() || !self.psi.is_complete() {
-            return false;
-        }
-        let media_us = self.clock.media_us();
-        if Some(pid) == self.video_pid {
-            let is_start = packet.random_access() && !packet.is_scrambled();
-            if is_start {
-                self.missing_since_us = Some(media_us);
+    fn judge(&mut self, packet: TsPacket<'_>, pid: u16) -> Start {
+        let (media_us, patience_us) = (self.timeline.upstream_us(), self.patience_us());
+        if self.is_next_start(packet, pid) {
+            let start = self.starts.judge(packet, media_us, patience_us);
+            if start == Start::Undecided && !self.has_room(1) {
+                return Start::No;
             }
-            return is_start;
+            return start;
         }
-        let missing_us = media_us.saturating_sub(self.missing_since_us.unwrap_or(media_us));
-        let patience_us = if self.phase == Phase::Discarding {
-            SPLICE_PATIENCE_US
+        let is_pat = pid == PID_PAT && packet.payload_unit_start() && self.psi.is_complete();
+        if is_pat && self.starts.are_tables_good_enough(media_us, patience_us) {
+            Start::JoinPoint
         } else {
-            PATIENCE_US
-        };
-        pid == PID_PAT
-            && (self.video_pid.is_none() || self.is_video_scrambled || missing_us >= patience_us)
+            Start::No
+        }
     }
 
-    /// Whether a join record may be written, and counts it.
-    fn spend(&mut self) -> bool {
-        let earned = self
-            .credit
-            .saturating_add(self.packets - self.packets_at_join)
-            .min(CREDIT_MAX);
-        let cost = u64::try_from(join::packets(&self.psi, &self.continuity))
-            .unwrap_or(u64::MAX)
-            .min(CREDIT_MAX);
-        let is_affordable = earned >= cost || self.phase == Phase::Discarding;
-        if is_affordable {
-            self.credit = earned.saturating_sub(cost);
-            self.packets_at_join = self.packets;
+    fn patience_us(&self) -> u64 {
+        match self.phase {
+            Phase::Discarding => SPLICE_PATIENCE_US,
+            Phase::Passing => PATIENCE_US,
         }
-        is_affordable
+    }
+
+    /// Makes the marked packet begin a chunk as a join point, if a record may be written; closes what is before it.
+    fn join(&mut self) -> Option<Closed> {
+        let place = self.mark.lift()?;
+        let cost = join::packets(&self.psi, self.mark.counters().len());
+        let is_splice = self.phase == Phase::Discarding;
+        let mut before = None;
+        if self.credit.spend(self.packets, cost, is_splice) {
+            before = self.open.close_before(place);
+            let counters = self.mark.counters();
+            let record = JoinRecord::new(&self.psi, counters, place.begins);
+            self.open.join = Some(Arc::new(record));
+            if is_splice {
+                let splice = join::splice(&self.psi, counters, place.begins, self.former.all());
+                self.open.splice = Some(splice);
+                self.phase = Phase::Passing;
+                self.timeline.go_on();
+                self.seam_before = None;
+                self.former.forget_seen(place.begins.0, &self.continuity);
+            }
+        }
+        self.take_late_tables();
+        before
+    }
+
+    /// Makes the marked packet an ordinary one; answers how many packets nobody will see for that.
+    fn give_up(&mut self) -> usize {
+        self.mark.lift();
+        self.starts.stop();
+        self.take_late_tables();
+        if let Some(before) = self.seam_before.take() {
+            self.seam = before;
+        }
+        match self.phase {
+            Phase::Discarding => self.open.forget(),
+            Phase::Passing => 0,
+        }
     }
 
     /// The counter to announce if viewers knew this PID from another upstream and not yet from this one, or if it was
@@ -342,87 +434,57 @@ impl Chunker {
         if self.continuity.last(pid).is_some() {
             return None;
         }
-        let position = self.old.iter().position(|(old, _)| *old == pid)?;
-        self.old.swap_remove(position);
-        Some(join::counter_before(packet))
+        let was_known = self.former.take(pid);
+        was_known.then(|| join::counter_before(packet))
     }
 
     #[inline]
     fn observe(&mut self, packet: TsPacket<'_>, pid: u16) {
         self.continuity.push(packet);
-        if Some(pid) == self.video_pid && packet.has_payload() {
-            self.is_video_scrambled = packet.is_scrambled();
+        if Some(pid) == self.starts.video_pid() && packet.has_payload() {
+            self.starts.note_scrambling(packet.is_scrambled());
         }
-        if self.psi.is_psi(pid) && self.psi.push(packet) {
+        if self.psi.is_psi(pid) {
+            self.take_table(packet);
+        }
+    }
+
+    /// Reads a packet of a table; behind an undecided start it waits until that is decided.
+    fn take_table(&mut self, packet: TsPacket<'_>) {
+        if self.mark.is_set() {
+            self.mark.keep_table(packet);
+        } else if self.psi.push(packet) {
+            self.note_tables();
+        }
+    }
+
+    fn take_late_tables(&mut self) {
+        let mut has_changed = false;
+        for packet in self.mark.late_tables() {
+            has_changed |= self.psi.push(TsPacket::new(&packet));
+        }
+        if has_changed {
             self.note_tables();
         }
     }
 
     fn note_tables(&mut self) {
         let pcr_pid = self.psi.pcr_pid();
-        if pcr_pid != self.pcr_pid {
-            self.clock.rebase();
-            self.pcr_pid = pcr_pid;
-        }
-        let video_pid = self.psi.video().map(|video| video.pid);
-        if video_pid != self.video_pid {
-            self.is_video_scrambled = false;
-            self.video_pid = video_pid;
-        }
-        self.seam.follow(self.pcr_pid, self.video_pid);
+        self.timeline.follow(pcr_pid);
+        self.starts.note_tables(&self.psi);
+        self.seam.follow(pcr_pid, self.starts.video_pid());
     }
-}
 
-/// One closed chunk: the first `packets` packets the caller holds back are it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Closed {
-    /// How many packets it has.
-    ///
-    /// Bound: 1 to the chunker's `packets_max`.
-    pub packets: usize,
-    /// Media time of the channel at its first packet.
-    ///
-    /// Unit: microseconds.
-    pub media_us: u64,
-    /// When its oldest packet arrived, as the caller said.
-    ///
-    /// Unit: microseconds.
-    pub arrived_us: u64,
-    /// What makes it a join point, if it is one.
-    pub join: Option<Arc<JoinRecord>>,
-    /// Whole packets to be published in front of it as bytes of their own: it comes from another upstream than what
-    /// was published before, or begins with a PID that was last seen from the other one.
-    pub splice: Option<Bytes>,
-}
-
-/// What becomes of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// The packet is held behind those already held.
-    Keep,
-    /// The caller squeezes the packet out.
-    Discard,
-}
-
-/// What one packet did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// The chunk that ended before this packet.
-    pub before: Option<Closed>,
-    /// Whether the packet is part of the stream.
-    pub verdict: Verdict,
-    /// The chunk that ended with this packet.
-    pub with: Option<Closed>,
-}
-
-/// The chunk being filled; `join` and `splice` are set before its first packet.
-#[derive(Debug, Default)]
-struct Open {
-    packets: usize,
-    media_us: u64,
-    arrived_us: u64,
-    join: Option<Arc<JoinRecord>>,
-    splice: Option<Bytes>,
+    fn adjust_watch(&mut self) {
+        let is_discarding = self.phase == Phase::Discarding;
+        self.watch = if is_discarding || self.mark.is_set() || self.starts.is_reading() {
+            Watch::All
+        } else if self.former.is_empty() {
+            Watch::Nothing
+        } else {
+            Watch::NewPids
+        };
+    }
 }
 
 /// Whether packets go to viewers.
@@ -433,17 +495,27 @@ enum Phase {
     Discarding,
 }
 
-/// How much media without a video join point makes a PAT packet good enough.
-pub const PATIENCE_US: u64 = 10_000_000;
+/// Which packets are looked at besides PAT packets and video starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watch {
+    /// All: a start is undecided, or read on, or nothing is kept.
+    All,
+    /// The first ones of PIDs: viewers may know them from another upstream.
+    NewPids,
+    Nothing,
+}
 
-/// The same after a splice, while viewers get nothing.
+/// As [`PATIENCE_US`] after a splice, while viewers get nothing.
 pub const SPLICE_PATIENCE_US: u64 = 3_000_000;
 
 /// How long a restarted upstream may repeat what was sent if nobody says otherwise.
 pub const CATCH_UP_US: u64 = 30_000_000;
 
-/// Most packets' worth of join records that a stream can have saved up: the largest record there can be.
-const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_MAX + 1) as u64;
+/// How many packets of the stream a start may be undecided for, its own counted.
+pub const UNDECIDED_PACKETS_MAX: u64 = 32;
+
+#[cfg(test)]
+mod undecided;
 
 #[cfg(test)]
 #[expect(
@@ -452,141 +524,12 @@ const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_M
 )]
 mod tests {
     use super::*;
-    use crate::ts::fixture::{Dice, PacketMaker, pat, pids, pmt};
+    use crate::ts::fixture::h264::IDR;
+    use crate::ts::fixture::{Dice, PacketMaker, pids, units};
+    use crate::ts::join::CREDIT_MAX;
     use crate::ts::packet::PID_NULL;
+    use crate::ts::relay::{AUDIO, PMT, RADIO, Relay, TV, VIDEO, complaints};
     use crate::ts::{CHUNK_PACKETS, CHUNK_PACKETS_MAX, PACKET_BYTES};
-
-    type Packet = [u8; PACKET_BYTES];
-
-    /// The caller of a chunker: holds packets, publishes chunks, and is the upstream with right counters at once.
-    struct Relay {
-        chunker: Chunker,
-        held: Vec<Packet>,
-        published: Vec<(Closed, Vec<Packet>)>,
-        discarded: usize,
-        now_us: u64,
-        counters: [u8; 0x2000],
-    }
-
-    impl Relay {
-        fn new(packets_max: usize) -> Self {
-            Self {
-                chunker: Chunker::new(packets_max),
-                held: Vec::new(),
-                published: Vec::new(),
-                discarded: 0,
-                now_us: 0,
-                counters: [0; 0x2000],
-            }
-        }
-
-        fn publish(&mut self, closed: Option<Closed>) {
-            if let Some(closed) = closed {
-                let packets = self.held.drain(..closed.packets).collect();
-                assert!(self.held.is_empty(), "a chunk is all that is held");
-                self.published.push((closed, packets));
-            }
-        }
-
-        fn push(&mut self, packet: Packet) {
-            let step = self.chunker.push(TsPacket::new(&packet), self.now_us);
-            self.publish(step.before);
-            match step.verdict {
-                Verdict::Keep => self.held.push(packet),
-                Verdict::Discard => {
-                    assert!(step.with.is_none());
-                    self.discarded += 1;
-                }
-            }
-            self.publish(step.with);
-            assert_eq!(self.chunker.open_packets(), self.held.len());
-        }
-
-        /// Pushes the next packet of a PID.
-        fn send(&mut self, maker: PacketMaker, pid: u16) {
-            let counter = self.count(pid);
-            self.push(maker.counter(counter).build());
-        }
-
-        fn count(&mut self, pid: u16) -> u8 {
-            let counter = self.counters[usize::from(pid)];
-            self.counters[usize::from(pid)] = (counter + 1) % 16;
-            counter
-        }
-
-        fn tables(&mut self, streams: &[(u8, u16)]) {
-            self.pat();
-            let counter = self.count(PMT);
-            self.push(pmt(
-                PMT,
-                counter,
-                1,
-                streams.first().map_or(0x1FFF, |(_, pid)| *pid),
-                streams,
-            ));
-        }
-
-        fn pat(&mut self) {
-            let counter = self.count(PID_PAT);
-            self.push(pat(counter, &[(1, PMT)]));
-        }
-
-        fn media(&mut self, pid: u16, packets: usize) {
-            (0..packets).for_each(|_| self.send(PacketMaker::new(pid), pid));
-        }
-
-        fn key(&mut self) {
-            self.send(PacketMaker::new(VIDEO).unit_start().random_access(), VIDEO);
-        }
-
-        fn flush(&mut self) {
-            let closed = self.chunker.flush();
-            self.publish(closed);
-        }
-
-        fn sizes(&self) -> Vec<usize> {
-            self.published
-                .iter()
-                .map(|(closed, _)| closed.packets)
-                .collect()
-        }
-
-        fn joins(&self) -> Vec<usize> {
-            (0..self.published.len())
-                .filter(|index| self.published[*index].0.join.is_some())
-                .collect()
-        }
-
-        /// What a viewer receives that begins at this chunk, or that saw all before it if it is 0.
-        fn received(&self, from: usize) -> Vec<Packet> {
-            let mut bytes = Vec::new();
-            for (index, (closed, packets)) in self.published.iter().enumerate().skip(from) {
-                if index == from
-                    && let Some(record) = &closed.join
-                {
-                    bytes.extend_from_slice(&record.psi);
-                } else if let Some(splice) = &closed.splice {
-                    bytes.extend_from_slice(splice);
-                }
-                bytes.extend(packets.concat());
-            }
-            bytes.as_chunks().0.to_vec()
-        }
-    }
-
-    fn complaints(packets: &[Packet]) -> u64 {
-        let mut continuity = Continuity::new();
-        packets
-            .iter()
-            .for_each(|packet| continuity.push(TsPacket::new(packet)));
-        continuity.errors()
-    }
-
-    const PMT: u16 = 0x30;
-    const VIDEO: u16 = 0x31;
-    const AUDIO: u16 = 0x32;
-    const TV: &[(u8, u16)] = &[(0x1B, VIDEO), (0x0F, AUDIO)];
-    const RADIO: &[(u8, u16)] = &[(0x0F, AUDIO)];
 
     #[test]
     fn a_full_chunk_closes_with_its_last_packet() {
@@ -821,29 +764,10 @@ mod tests {
         assert_eq!(relay.chunker.continuity_errors(), 1);
     }
 
-    /// A relay whose viewers saw tables, a key frame, video, audio and a PID of its own.
-    fn relay_with_history() -> Relay {
-        let mut relay = Relay::new(CHUNK_PACKETS);
-        relay.tables(TV);
-        relay.key();
-        relay.media(VIDEO, 20);
-        relay.media(AUDIO, 6);
-        relay.media(0x77, 4);
-        relay
-    }
-
-    fn switch(relay: &mut Relay) {
-        relay.chunker.splice();
-        relay
-            .counters
-            .iter_mut()
-            .for_each(|counter| *counter = (*counter + 5) % 16);
-    }
-
     #[test]
     fn after_a_splice_nothing_is_kept_before_tables_and_a_join_point() {
-        let mut relay = relay_with_history();
-        switch(&mut relay);
+        let mut relay = Relay::with_history();
+        relay.splice();
         relay.media(VIDEO, 3);
         assert_eq!(relay.sizes(), [2, 31], "the open chunk ended");
         relay.key();
@@ -868,8 +792,8 @@ mod tests {
 
     #[test]
     fn the_bytes_of_a_splice_continue_either_side() {
-        let mut relay = relay_with_history();
-        switch(&mut relay);
+        let mut relay = Relay::with_history();
+        relay.splice();
         relay.tables(TV);
         relay.key();
         relay.flush();
@@ -899,8 +823,8 @@ mod tests {
 
     #[test]
     fn a_pid_that_returns_late_from_the_new_upstream_is_announced_then() {
-        let mut relay = relay_with_history();
-        switch(&mut relay);
+        let mut relay = Relay::with_history();
+        relay.splice();
         relay.tables(TV);
         relay.key();
         relay.media(VIDEO, 3);
@@ -916,8 +840,8 @@ mod tests {
 
     #[test]
     fn a_splice_settles_for_a_pat_after_three_seconds() {
-        let mut relay = relay_with_history();
-        switch(&mut relay);
+        let mut relay = Relay::with_history();
+        relay.splice();
         for tenth in 0..=30 {
             relay.now_us = 50_000_000 + tenth * 100_000;
             relay.tables(TV);
@@ -937,15 +861,15 @@ mod tests {
 
     #[test]
     fn splices_in_a_row_remember_what_viewers_saw() {
-        let mut relay = relay_with_history();
-        switch(&mut relay);
+        let mut relay = Relay::with_history();
+        relay.splice();
         relay.tables(TV);
         relay.media(0x99, 5);
-        switch(&mut relay);
+        relay.splice();
         relay.tables(TV);
         relay.key();
         relay.media(AUDIO, 2);
-        switch(&mut relay);
+        relay.splice();
         relay.tables(TV);
         relay.key();
         relay.media(AUDIO, 2);
@@ -969,7 +893,7 @@ mod tests {
         let mut relay = Relay::new(CHUNK_PACKETS);
         relay.chunker.splice();
         relay.tables(TV);
-        switch(&mut relay);
+        relay.splice();
         relay.tables(TV);
         relay.key();
         relay.flush();
@@ -991,7 +915,7 @@ mod tests {
         (0..10).for_each(|step| relay.send(PacketMaker::new(VIDEO).pcr(step * 1_080_000), VIDEO));
         relay.flush();
         assert_eq!(relay.chunker.media_us(), 360_000);
-        switch(&mut relay);
+        relay.splice();
         relay.now_us = 90_000_000;
         relay.tables(TV);
         (0..10).for_each(|step| {
@@ -1008,11 +932,21 @@ mod tests {
 
     #[test]
     fn join_records_cannot_outgrow_the_stream() {
+        let in_doubt = |relay: &mut Relay| {
+            relay.begin_undecided();
+            relay.decide_for();
+        };
+        records_stay_within_the_stream(Relay::key);
+        records_stay_within_the_stream(in_doubt);
+        records_stay_within_the_stream(|relay| relay.begin(&units(&[IDR])));
+    }
+
+    fn records_stay_within_the_stream(send: impl Fn(&mut Relay)) {
         let mut relay = Relay::new(CHUNK_PACKETS);
         relay.tables(TV);
         relay.media(AUDIO, 1);
-        (0..5_000).for_each(|_| relay.key());
-        relay.flush();
+        (0..5_000).for_each(|_| send(&mut relay));
+        relay.finish();
         let records: usize = relay
             .published
             .iter()
@@ -1033,24 +967,13 @@ mod tests {
             let mut dice = Dice::new(seed);
             let packets_max = 1 + dice.below(CHUNK_PACKETS_MAX);
             let mut relay = Relay::new(packets_max);
-            let mut pushed = 0;
             for _ in 0..3_000 {
-                pushed += 1;
                 match dice.below(40) {
-                    0 => {
-                        relay.tables(TV);
-                        pushed += 1;
-                    }
+                    0 => relay.tables(TV),
                     1 => relay.key(),
                     2 => relay.send(PacketMaker::new(PID_NULL), PID_NULL),
-                    3 => {
-                        relay.flush();
-                        pushed -= 1;
-                    }
-                    4 if dice.below(8) == 0 => {
-                        switch(&mut relay);
-                        pushed -= 1;
-                    }
+                    3 => relay.flush(),
+                    4 if dice.below(8) == 0 => relay.splice(),
                     5..=9 => relay.media(AUDIO, 1),
                     10 => {
                         let mut packet = PacketMaker::new(VIDEO).build();
@@ -1063,31 +986,9 @@ mod tests {
                 }
                 relay.now_us += u64::try_from(dice.below(20_000)).unwrap();
             }
-            relay.flush();
-            assert_eq!(
-                relay.sizes().iter().sum::<usize>() + relay.discarded,
-                pushed,
-                "seed {seed}"
-            );
-            assert!(
-                relay
-                    .sizes()
-                    .iter()
-                    .all(|size| (1..=packets_max).contains(size)),
-                "seed {seed}"
-            );
-            assert!(
-                relay
-                    .published
-                    .is_sorted_by_key(|(closed, _)| (closed.media_us, closed.arrived_us)),
-                "seed {seed}"
-            );
+            relay.finish();
+            relay.assert_sound(&format!("seed {seed}"));
             assert!(!relay.joins().is_empty(), "seed {seed}");
-            for from in relay.joins() {
-                let received = relay.received(from);
-                assert_eq!(pids(&received[..2].concat()), [PID_PAT, PMT], "seed {seed}");
-                assert_eq!(complaints(&received), 0, "seed {seed} from chunk {from}");
-            }
         }
     }
 }

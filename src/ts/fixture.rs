@@ -16,6 +16,7 @@ pub(crate) struct PacketMaker {
     flags: u8,
     pcr: Option<u64>,
     payload: Vec<u8>,
+    is_exact: bool,
 }
 
 impl PacketMaker {
@@ -29,6 +30,7 @@ impl PacketMaker {
             flags: 0,
             pcr: None,
             payload: Vec::new(),
+            is_exact: false,
         }
     }
 
@@ -74,12 +76,20 @@ impl PacketMaker {
         self
     }
 
+    /// Makes the payload exactly these bytes, 184 at most, with stuffing in front of them.
+    pub(crate) fn exactly(mut self, payload: &[u8]) -> Self {
+        self.is_exact = true;
+        self.payload(payload)
+    }
+
     pub(crate) fn build(self) -> [u8; PACKET_BYTES] {
         let mut bytes = vec![SYNC];
         let [high, low] = self.pid.to_be_bytes();
         bytes.push(high | if self.is_unit_start { 0x40 } else { 0 });
         bytes.push(low);
-        let has_field = self.flags != 0 || !self.has_payload;
+        let room = 184 - self.payload.len();
+        let is_stuffed = self.is_exact && room > 0;
+        let has_field = self.flags != 0 || !self.has_payload || is_stuffed;
         bytes.push(
             self.counter
                 | if self.is_scrambled { 0x80 } else { 0 }
@@ -95,6 +105,13 @@ impl PacketMaker {
             }
             if !self.has_payload {
                 field.resize(183, 0xFF);
+            }
+            if is_stuffed {
+                assert!(
+                    room > field.len() || self.flags == 0,
+                    "too long for its flags"
+                );
+                field.resize(room - 1, 0xFF);
             }
             bytes.push(u8::try_from(field.len()).unwrap());
             bytes.extend_from_slice(&field);
@@ -223,4 +240,98 @@ impl Dice {
     pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         bytes.fill_with(|| self.byte());
     }
+}
+
+/// Puts a PES header without times in front of the bytes of a video, so that no two are of one clock.
+pub(crate) fn pes(video: &[u8]) -> Vec<u8> {
+    pes_with_options(5, video)
+}
+
+/// The same with so many bytes of stuffing in the optional part of the header.
+pub(crate) fn pes_with_options(options: u8, video: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, 1, 0xE0, 0, 0, 0x84, 0, options];
+    bytes.resize(9 + usize::from(options), 0xFF);
+    bytes.extend_from_slice(video);
+    bytes
+}
+
+/// Writes bits, for parameter sets made by hand.
+#[derive(Default)]
+pub(crate) struct BitMaker(Vec<bool>);
+
+impl BitMaker {
+    /// Appends the last `count` bits of a number.
+    pub(crate) fn bits(mut self, count: u32, number: u32) -> Self {
+        self.0.extend(
+            (0..count)
+                .rev()
+                .map(|bit| bit < 32 && number >> bit & 1 == 1),
+        );
+        self
+    }
+
+    /// Appends unsigned Exp-Golomb codes.
+    pub(crate) fn golombs(mut self, numbers: &[u32]) -> Self {
+        for number in numbers {
+            let code = u64::from(*number) + 1;
+            let length = 64 - code.leading_zeros();
+            self.0.extend((1..length).map(|_| false));
+            self.0
+                .extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
+        }
+        self
+    }
+
+    /// Ends the content: a one, then zeros up to the next byte.
+    pub(crate) fn end(mut self) -> Vec<u8> {
+        self.0.push(true);
+        self.bytes()
+    }
+
+    /// The bytes so far, filled with zeros.
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        let octets = self.0.chunks(8);
+        octets
+            .map(|octet| {
+                let byte = octet.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit));
+                byte << (8 - octet.len())
+            })
+            .collect()
+    }
+}
+
+/// Puts in the bytes that keep start codes out of a unit.
+pub(crate) fn escaped(content: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for byte in content {
+        if *byte <= 3 && bytes.ends_with(&[0, 0]) {
+            bytes.push(3);
+        }
+        bytes.push(*byte);
+    }
+    bytes
+}
+
+/// Units of a video behind start codes, the first of which is the long one.
+pub(crate) fn units(units: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = vec![0];
+    for unit in units {
+        bytes.extend_from_slice(&[0, 0, 1]);
+        bytes.extend_from_slice(unit);
+    }
+    bytes
+}
+
+/// Units of H.264.
+pub(crate) mod h264 {
+    pub(crate) const DELIMITER: &[u8] = &[0x09, 0xF0];
+    /// 640x360 at 25 frames a second.
+    pub(crate) const SPS: &[u8] = &[
+        0x67, 0x42, 0xC0, 0x1E, 0xDA, 0x02, 0x80, 0xBF, 0xE5, 0xC0, 0x44, 0x00, 0x00, 0x03, 0x00,
+        0x04, 0x00, 0x00, 0x03, 0x00, 0xC8, 0x3C, 0x58, 0xBA, 0x80,
+    ];
+    pub(crate) const PPS: &[u8] = &[0x68, 0xCE, 0x3C, 0x80];
+    pub(crate) const RECOVERY: &[u8] = &[0x06, 0x06, 0x01, 0xC4, 0x80];
+    pub(crate) const IDR: &[u8] = &[0x65, 0x88, 0x84, 0x00];
+    pub(crate) const SLICE: &[u8] = &[0x41, 0x9A, 0x24];
 }

@@ -6,9 +6,9 @@
 use bytes::Bytes;
 
 use super::PACKET_BYTES;
-use super::continuity::Continuity;
+use super::continuity::SEEN_MAX;
 use super::packet::{PID_NULL, SYNC, TsPacket};
-use super::psi::Psi;
+use super::psi::{PROGRAMS_MAX, Psi, SECTION_PACKETS_MAX};
 
 /// What is sent in front of a join point's chunk, outside the ring.
 ///
@@ -35,10 +35,12 @@ pub struct JoinRecord {
 }
 
 impl JoinRecord {
-    /// Writes the record of the join point that begins with `start`, from what came before it.
+    /// Writes the record of a join point from what came before it: the tables, and the last counter of each PID.
+    ///
+    /// `begins` is the PID of the join point's first packet and the [counter before](counter_before) it.
     #[must_use]
-    pub fn new(psi: &Psi, continuity: &Continuity, start: TsPacket<'_>) -> Self {
-        let (skip, tables) = resume(psi, continuity, start, &[]);
+    pub fn new(psi: &Psi, counters: &[(u16, u8)], begins: (u16, u8)) -> Self {
+        let (skip, tables) = resume(psi, counters, begins, &[]);
         Self {
             psi: skip.slice(tables..),
             skip,
@@ -54,12 +56,55 @@ impl JoinRecord {
     }
 }
 
-/// Writes what leads every viewer from another upstream to the join point that begins with `start`.
+/// Writes what leads every viewer from another upstream to a join point; the rest is as for [`JoinRecord::new`].
 ///
 /// Shape: as [`JoinRecord::skip`], with an announcement also for each `(PID, last counter)` of the other upstream.
 #[must_use]
-pub fn splice(psi: &Psi, continuity: &Continuity, start: TsPacket<'_>, old: &[(u16, u8)]) -> Bytes {
-    resume(psi, continuity, start, old).0
+pub fn splice(psi: &Psi, counters: &[(u16, u8)], begins: (u16, u8), old: &[(u16, u8)]) -> Bytes {
+    resume(psi, counters, begins, old).0
+}
+
+/// What join records may weigh.
+///
+/// Bound: together they outweigh the stream by [`CREDIT_MAX`] packets at most.
+#[derive(Debug)]
+pub struct Credit {
+    /// How many packets had come when a record was written last.
+    packets: u64,
+    /// Packets' worth of records that could still be written then.
+    left: u64,
+}
+
+impl Credit {
+    /// Begins with all the credit there can be.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            packets: 0,
+            left: CREDIT_MAX,
+        }
+    }
+
+    /// Counts a record of `cost` packets, `packets` of the stream having come by now.
+    ///
+    /// Tells whether it may be written; one that `is_due` may be at any price.
+    pub fn spend(&mut self, packets: u64, cost: usize, is_due: bool) -> bool {
+        let earned = packets.saturating_sub(self.packets);
+        let credit = self.left.saturating_add(earned).min(CREDIT_MAX);
+        let cost = u64::try_from(cost).unwrap_or(u64::MAX).min(CREDIT_MAX);
+        if credit < cost && !is_due {
+            return false;
+        }
+        self.left = credit.saturating_sub(cost);
+        self.packets = packets;
+        true
+    }
+}
+
+impl Default for Credit {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// A packet that announces a jump: the next packet of `pid` will carry the counter after `counter`.
@@ -87,26 +132,30 @@ pub fn counter_before(packet: TsPacket<'_>) -> u8 {
         & 0x0F
 }
 
-/// How many packets [`JoinRecord::skip`] would have, or a few more.
+/// How many packets [`JoinRecord::skip`] would have with so many counters, or a few more.
 #[must_use]
-pub fn packets(psi: &Psi, continuity: &Continuity) -> usize {
+pub fn packets(psi: &Psi, counters: usize) -> usize {
     let tables = psi
         .tables()
         .map(|(_, packets)| packets.len() / PACKET_BYTES + 1)
         .sum::<usize>();
-    tables + continuity.seen().count() + 1
+    tables + counters + 1
 }
 
 /// Writes announcements and tables; returns where the tables begin.
 fn resume(
     psi: &Psi,
-    continuity: &Continuity,
-    start: TsPacket<'_>,
+    counters: &[(u16, u8)],
+    begins: (u16, u8),
     old: &[(u16, u8)],
 ) -> (Bytes, usize) {
     let mut bytes = Vec::with_capacity(
-        (packets(psi, continuity) + psi.tables().count() + old.len()) * PACKET_BYTES,
+        (packets(psi, counters.len()) + psi.tables().count() + old.len()) * PACKET_BYTES,
     );
+    let last = |pid: u16| {
+        let known = counters.iter().find(|(known, _)| *known == pid);
+        known.map(|(_, counter)| *counter)
+    };
     for (pid, copies) in psi.tables() {
         if let Some(first) = TsPacket::first(copies) {
             bytes.extend_from_slice(&announcement(
@@ -116,13 +165,12 @@ fn resume(
         }
     }
     let is_table = |pid: u16| psi.tables().any(|(table, _)| table == pid);
-    let begins = (start.pid(), counter_before(start));
-    let others = continuity.seen().filter(|(pid, _)| *pid != begins.0);
+    let others = counters.iter().filter(|(pid, _)| *pid != begins.0);
     let gone = old
         .iter()
-        .copied()
-        .filter(|(pid, _)| *pid != begins.0 && continuity.last(*pid).is_none());
-    for (pid, counter) in std::iter::once(begins).chain(others).chain(gone) {
+        .filter(|(pid, _)| *pid != begins.0 && last(*pid).is_none());
+    let all = std::iter::once(&begins).chain(others).chain(gone);
+    for (pid, counter) in all.copied() {
         if !is_table(pid) && pid != PID_NULL {
             bytes.extend_from_slice(&announcement(pid, counter));
         }
@@ -134,10 +182,7 @@ fn resume(
         let copied = copies
             .last_chunk()
             .map(|last| TsPacket::new(last).continuity_counter());
-        if let Some(counter) = continuity
-            .last(pid)
-            .filter(|counter| copied != Some(*counter))
-        {
+        if let Some(counter) = last(pid).filter(|counter| copied != Some(*counter)) {
             bytes.extend_from_slice(&announcement(pid, counter));
         }
     }
@@ -148,6 +193,9 @@ fn resume(
 const ANNOUNCEMENT: [u8; 6] = [SYNC, 0, 0, 0x20, 183, 0x80];
 const STUFFING: u8 = 0xFF;
 
+/// Most packets' worth of join records that a stream can have saved up: the largest record there can be.
+pub const CREDIT_MAX: u64 = ((PROGRAMS_MAX + 1) * (SECTION_PACKETS_MAX + 2) + SEEN_MAX + 1) as u64;
+
 #[cfg(test)]
 #[expect(
     clippy::indexing_slicing,
@@ -155,6 +203,7 @@ const STUFFING: u8 = 0xFF;
 )]
 mod tests {
     use super::*;
+    use crate::ts::continuity::Continuity;
     use crate::ts::fixture::{PacketMaker, pat, pids, pmt, pmt_section, section_packets};
 
     /// What a decoder's demultiplexer would complain about while reading these packets.
@@ -168,7 +217,8 @@ mod tests {
         continuity.errors()
     }
 
-    fn observe(packets: &[[u8; PACKET_BYTES]]) -> (Psi, Continuity) {
+    /// The tables and the counters that these packets leave behind.
+    fn observe(packets: &[[u8; PACKET_BYTES]]) -> (Psi, Vec<(u16, u8)>) {
         let (mut psi, mut continuity) = (Psi::new(), Continuity::new());
         for packet in packets.iter().map(TsPacket::new) {
             continuity.push(packet);
@@ -176,7 +226,12 @@ mod tests {
                 psi.push(packet);
             }
         }
-        (psi, continuity)
+        (psi, continuity.seen().collect())
+    }
+
+    fn begins(start: &[u8; PACKET_BYTES]) -> (u16, u8) {
+        let start = TsPacket::new(start);
+        (start.pid(), counter_before(start))
     }
 
     fn media(pid: u16, counter: u8) -> [u8; PACKET_BYTES] {
@@ -198,8 +253,8 @@ mod tests {
     #[test]
     fn a_new_viewer_gets_pat_then_pmt_as_they_came() {
         let tables = [pat(4, &[(1, 0x30)]), pmt(0x30, 2, 1, 0x31, STREAMS)];
-        let (psi, continuity) = observe(&tables);
-        let record = JoinRecord::new(&psi, &continuity, TsPacket::new(&media(0x31, 0)));
+        let (psi, counters) = observe(&tables);
+        let record = JoinRecord::new(&psi, &counters, begins(&media(0x31, 0)));
         assert_eq!(record.psi, tables.concat());
     }
 
@@ -212,12 +267,12 @@ mod tests {
             media(0x32, 9),
             media(PID_NULL, 0),
         ];
-        let (psi, continuity) = observe(&before);
+        let (psi, counters) = observe(&before);
         let start = media(0x31, 8);
-        let record = JoinRecord::new(&psi, &continuity, TsPacket::new(&start));
+        let record = JoinRecord::new(&psi, &counters, begins(&start));
         assert_eq!(pids(&record.skip), [0, 0x30, 0x31, 0x32, 0, 0x30]);
         assert!(record.skip.ends_with(&record.psi));
-        assert!(record.bytes() / PACKET_BYTES <= packets(&psi, &continuity));
+        assert!(record.bytes() / PACKET_BYTES <= packets(&psi, counters.len()));
 
         let elsewhere = [
             pat(11, &[(1, 0x30)]),
@@ -244,13 +299,13 @@ mod tests {
 
     #[test]
     fn a_loss_right_before_the_join_point_is_not_passed_on() {
-        let (psi, continuity) = observe(&[
+        let (psi, counters) = observe(&[
             pat(4, &[(1, 0x30)]),
             pmt(0x30, 2, 1, 0x31, STREAMS),
             media(0x31, 7),
         ]);
         let start = media(0x31, 12);
-        let record = JoinRecord::new(&psi, &continuity, TsPacket::new(&start));
+        let record = JoinRecord::new(&psi, &counters, begins(&start));
         assert_eq!(
             complaints(&[&media(0x31, 7)[..], &record.skip[..], &start].concat()),
             0
@@ -264,9 +319,9 @@ mod tests {
         let mut before = vec![pat(4, &[(1, 0x30)])];
         before.extend_from_slice(&long);
         before.push(again[0]);
-        let (psi, continuity) = observe(&before);
+        let (psi, counters) = observe(&before);
         let start = media(0x31, 0);
-        let record = JoinRecord::new(&psi, &continuity, TsPacket::new(&start));
+        let record = JoinRecord::new(&psi, &counters, begins(&start));
         assert_eq!(
             pids(&record.psi),
             [0, 0x30, 0x30, 0x30, 0x30],
@@ -282,10 +337,10 @@ mod tests {
 
     #[test]
     fn a_chunk_that_begins_with_a_pat_goes_on_from_the_copy_before_it() {
-        let (psi, continuity) =
+        let (psi, counters) =
             observe(&[pat(4, &[(1, 0x30)]), pmt(0x30, 2, 1, 0x31, &[(0x0F, 0x31)])]);
         let after = [pat(5, &[(1, 0x30)]), pmt(0x30, 3, 1, 0x31, &[(0x0F, 0x31)])];
-        let record = JoinRecord::new(&psi, &continuity, TsPacket::new(&after[0]));
+        let record = JoinRecord::new(&psi, &counters, begins(&after[0]));
         assert_eq!(pids(&record.psi), [0, 0x30]);
         assert_eq!(complaints(&[&record.psi[..], &after.concat()].concat()), 0);
         assert_eq!(
@@ -296,14 +351,14 @@ mod tests {
 
     #[test]
     fn a_splice_announces_the_old_pids_too_and_each_pid_once() {
-        let (psi, continuity) = observe(&[
+        let (psi, counters) = observe(&[
             pat(4, &[(1, 0x30)]),
             pmt(0x30, 2, 1, 0x31, STREAMS),
             media(0x32, 3),
         ]);
         let start = media(0x31, 8);
         let old = [(0, 1), (0x50, 2), (0x31, 3), (0x32, 4), (0x60, 5)];
-        let bytes = splice(&psi, &continuity, TsPacket::new(&start), &old);
+        let bytes = splice(&psi, &counters, begins(&start), &old);
         assert_eq!(pids(&bytes), [0, 0x30, 0x31, 0x32, 0x50, 0x60, 0, 0x30]);
         let counters: Vec<_> = bytes
             .as_chunks()
@@ -313,5 +368,18 @@ mod tests {
             .map(|packet| TsPacket::new(packet).continuity_counter())
             .collect();
         assert_eq!(counters, [3, 1, 7, 3, 2, 5]);
+    }
+
+    #[test]
+    fn credit_is_earned_by_the_stream_and_saved_up_to_a_bound() {
+        let mut credit = Credit::new();
+        let all = usize::try_from(CREDIT_MAX).unwrap();
+        assert!(credit.spend(5, all, false));
+        assert!(!credit.spend(14, 10, false), "nine packets came since");
+        assert!(credit.spend(15, 10, false));
+        assert!(!credit.spend(15, 1, false));
+        assert!(credit.spend(15, 7, true), "what is due is not refused");
+        assert!(credit.spend(1_000_000, all, false));
+        assert!(!credit.spend(1_000_000, 1, false), "no more is saved up");
     }
 }

@@ -87,11 +87,16 @@ impl Psi {
         self.programs.iter().map(|program| program.pid)
     }
 
+    /// The elementary streams of the first program with a PMT, in its order.
+    pub fn streams(&self) -> &[Stream] {
+        self.leading().map_or(&[], |program| &program.streams)
+    }
+
     /// The PIDs of all elementary streams that the known PMTs name, program by program.
     pub fn es_pids(&self) -> impl Iterator<Item = u16> {
         self.programs
             .iter()
-            .flat_map(|program| program.es_pids.iter().copied())
+            .flat_map(|program| program.streams.iter().map(|stream| stream.pid))
     }
 
     /// The packets of the last whole PAT and, in the PAT's order, of each program's last whole PMT.
@@ -167,6 +172,19 @@ pub struct Video {
     pub stream_type: u8,
 }
 
+/// One elementary stream of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Where it is.
+    pub pid: u16,
+    /// How it is coded: the PMT's `stream_type`.
+    pub stream_type: u8,
+    /// The first of its descriptors that names a coding of sound, by tag; DVB has sound under a private type.
+    ///
+    /// Source: ETSI EN 300 468 6.1 (tags 0x6A AC-3, 0x7A E-AC-3, 0x7B DTS, 0x7C AAC).
+    pub sound_tag: Option<u8>,
+}
+
 /// One program that the PAT names.
 #[derive(Debug)]
 struct Program {
@@ -175,7 +193,7 @@ struct Program {
     pmt: Section,
     pcr_pid: Option<u16>,
     video: Option<Video>,
-    es_pids: Vec<u16>,
+    streams: Vec<Stream>,
 }
 
 impl Program {
@@ -186,13 +204,13 @@ impl Program {
             pmt: Section::new(TABLE_PMT),
             pcr_pid: None,
             video: None,
-            es_pids: Vec::new(),
+            streams: Vec::new(),
         }
     }
 
     fn read_pmt(&mut self) {
         (self.pcr_pid, self.video) = (None, None);
-        self.es_pids.clear();
+        self.streams.clear();
         let Some((&[pcr_high, pcr_low, length_high, length_low], rest)) =
             self.pmt.body().split_first_chunk()
         else {
@@ -206,13 +224,18 @@ impl Program {
             rest.split_first_chunk()
         {
             let pid = pid_from(pid_high, pid_low);
-            self.es_pids.push(pid);
+            let (descriptors, after) = after
+                .split_at_checked(length_from(length_high, length_low))
+                .unwrap_or((after, &[]));
+            self.streams.push(Stream {
+                pid,
+                stream_type,
+                sound_tag: sound_tag(descriptors),
+            });
             if self.video.is_none() && VIDEO_TYPES.contains(&stream_type) {
                 self.video = Some(Video { pid, stream_type });
             }
-            rest = after
-                .get(length_from(length_high, length_low)..)
-                .unwrap_or(&[]);
+            rest = after;
         }
     }
 }
@@ -375,6 +398,17 @@ struct Extended<'a> {
     changed: bool,
 }
 
+fn sound_tag(descriptors: &[u8]) -> Option<u8> {
+    let mut rest = descriptors;
+    while let Some((&[tag, length], after)) = rest.split_first_chunk() {
+        if SOUND_TAGS.contains(&tag) {
+            return Some(tag);
+        }
+        rest = after.get(usize::from(length)..).unwrap_or(&[]);
+    }
+    None
+}
+
 fn pid_from(high: u8, low: u8) -> u16 {
     u16::from_be_bytes([high & 0x1F, low])
 }
@@ -435,6 +469,9 @@ const STUFFING: u8 = 0xFF;
 
 /// Stream types that are video: MPEG-1, MPEG-2, MPEG-4, H.264, HEVC, VVC, AVS, Dirac.
 const VIDEO_TYPES: [u8; 8] = [0x01, 0x02, 0x10, 0x1B, 0x24, 0x33, 0x42, 0xD1];
+
+/// Tags of descriptors that name a coding of sound.
+const SOUND_TAGS: [u8; 4] = [0x6A, 0x7A, 0x7B, 0x7C];
 
 #[cfg(test)]
 #[expect(

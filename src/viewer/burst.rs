@@ -109,7 +109,7 @@ pub enum Leave {
 
 /// What is held back leaves this often: often enough for a player, seldom enough to cost few wake-ups.
 ///
-/// Unit: microseconds. With [`RATE`] a step brings 160 ms of media.
+/// Unit: microseconds. At four times media time a step brings 160 ms of media.
 pub const STEP_US: u64 = 40_000;
 
 /// How much faster than it plays the rest of a burst is sent.

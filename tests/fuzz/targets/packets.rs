@@ -44,6 +44,13 @@ enum Deed<'a> {
         video: u8,
         is_long: bool,
     },
+    /// A packet with units of H.264, behind a PES header or further on.
+    Video {
+        pid: u8,
+        counter: u8,
+        begins_unit: bool,
+        units: [u8; 4],
+    },
     Wait {
         ms: u16,
     },
@@ -80,7 +87,7 @@ impl<'a> Run<'a> {
     fn new(course: &Course<'a>) -> Self {
         Self {
             cuts: course.cuts,
-            packets_max: usize::from(course.packets_max).clamp(1, 174),
+            packets_max: usize::from(course.packets_max).max(1),
             chunker: Chunker::new(usize::from(course.packets_max)),
             unread: Vec::new(),
             held: Vec::new(),
@@ -132,6 +139,24 @@ impl<'a> Run<'a> {
                     self.table(pid_of(pid), counter.wrapping_add(index), part);
                 }
             }
+            Deed::Video {
+                pid,
+                counter,
+                begins_unit,
+                units,
+            } => {
+                let header: &[u8] = if begins_unit { PES_HEADER } else { &[] };
+                let units = units.map(|unit| UNITS[usize::from(unit) % UNITS.len()]);
+                let layout = Layout {
+                    pid: pid_of(pid),
+                    counter: counter % 16,
+                    begins_unit,
+                    is_random_access: false,
+                    pcr: None,
+                    payload: Some([header, &units.concat()].concat()),
+                };
+                self.unread.extend_from_slice(&layout.build(0));
+            }
             Deed::Wait { ms } => {
                 self.read();
                 self.now_us += u64::from(ms) * 1_000;
@@ -154,9 +179,11 @@ impl<'a> Run<'a> {
 
     fn cut(&mut self) {
         self.read();
-        let closed = self.chunker.flush();
-        self.publish(closed);
+        while let Some(closed) = self.chunker.flush() {
+            self.publish(Some(closed));
+        }
         self.chunker.splice();
+        assert_eq!(self.chunker.open_packets(), self.held.len());
     }
 
     /// Reads what has come as a fetch of its own.
@@ -169,6 +196,10 @@ impl<'a> Run<'a> {
 
     fn push(&mut self, packet: &Packet) {
         let step = self.chunker.push(TsPacket::new(packet), self.now_us);
+        if step.dropped > 0 {
+            assert_eq!(step.dropped, self.held.len(), "all that is held is dropped");
+            self.held.clear();
+        }
         self.publish(step.before);
         match step.verdict {
             Verdict::Keep => self.held.push(*packet),
@@ -182,12 +213,11 @@ impl<'a> Run<'a> {
         let Some(closed) = closed else {
             return;
         };
-        assert_eq!(
-            closed.packets,
-            self.held.len(),
-            "a chunk is all that is held"
-        );
         assert!((1..=self.packets_max).contains(&closed.packets));
+        assert!(
+            closed.packets <= self.held.len(),
+            "a chunk is of what is held"
+        );
         let first = TsPacket::new(&self.held[0]);
         if let Some(record) = &closed.join {
             assert!(first.payload_unit_start());
@@ -206,8 +236,8 @@ impl<'a> Run<'a> {
         }
         let last_us = self.published.last().map_or(0, |(last, _)| last.media_us);
         assert!(closed.media_us >= last_us, "media time goes back");
-        self.published.push((closed, self.held.concat()));
-        self.held.clear();
+        let packets: Vec<Packet> = self.held.drain(..closed.packets).collect();
+        self.published.push((closed, packets.concat()));
     }
 
     /// Reads what viewers receive as a decoder does.
@@ -303,6 +333,22 @@ fn pid_of(index: u8) -> u16 {
         index => 0x100 + u16::from(index),
     }
 }
+
+/// Units of H.264, one of them cut: delimiter, parameter sets, recovery point, slices, filler.
+const UNITS: [&[u8]; 8] = [
+    &[0, 0, 1, 0x09, 0xF0],
+    &[
+        0, 0, 1, 0x67, 0x42, 0xC0, 0x1E, 0xDA, 0x02, 0x80, 0xBF, 0xE5,
+    ],
+    &[0, 0, 1, 0x68, 0xCE, 0x3C, 0x80],
+    &[0, 0, 1, 0x06, 0x06, 0x01, 0xC4, 0x80],
+    &[0, 0, 1, 0x65, 0x88],
+    &[0, 0, 1, 0x41, 0x9A],
+    &[0xEE; 30],
+    &[0, 0],
+];
+
+const PES_HEADER: &[u8] = &[0, 0, 1, 0xE0, 0, 0, 0x80, 0, 0];
 
 /// Of longer courses not every pair of join points is tried.
 const JOINS_MAX: usize = 12;
