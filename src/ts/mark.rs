@@ -122,3 +122,82 @@ pub struct Place {
 
 /// Most packets of tables that may come while a start is undecided: a PAT and a PMT of three packets.
 pub const LATE_TABLES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ts::fixture::{PacketMaker, pat};
+
+    const PLACE: Place = Place {
+        behind: 7,
+        number: 100,
+        begins: (0x31, 4),
+        media_us: 5,
+        arrived_us: 6,
+    };
+
+    fn set() -> Mark {
+        let mut continuity = Continuity::new();
+        for pid in [0x31, 0x32] {
+            let packet = PacketMaker::new(pid).counter(4).build();
+            continuity.push(TsPacket::new(&packet));
+        }
+        let mut mark = Mark::new();
+        mark.set(PLACE, &continuity);
+        continuity.reset();
+        mark
+    }
+
+    #[test]
+    fn counters_are_those_of_the_moment_and_the_ones_new_pids_begin_with() {
+        let mut mark = set();
+        for (pid, counter) in [(0x33, 0), (PID_NULL, 3), (0x34, 9)] {
+            let packet = PacketMaker::new(pid).counter(counter).build();
+            mark.note_new_pid(TsPacket::new(&packet));
+        }
+        let expected = [(0x31, 4), (0x32, 4), (0x33, 15), (0x34, 8)];
+        assert_eq!(mark.counters(), expected);
+        mark.lift();
+        assert_eq!(mark.counters(), expected, "they stay to be read");
+        mark.set(PLACE, &Continuity::new());
+        assert!(mark.counters().is_empty());
+    }
+
+    #[test]
+    fn no_more_counters_are_kept_than_a_record_may_have() {
+        let mut mark = set();
+        for pid in 0x100..0x200 {
+            let packet = PacketMaker::new(pid).build();
+            mark.note_new_pid(TsPacket::new(&packet));
+        }
+        assert_eq!(mark.counters().len(), SEEN_MAX);
+    }
+
+    #[test]
+    fn a_place_is_known_until_it_is_lifted() {
+        let mut mark = set();
+        assert_eq!(mark.place(), Some(PLACE));
+        mark.lead();
+        let leading = Place { behind: 0, ..PLACE };
+        assert_eq!(mark.lift(), Some(leading));
+        assert!(!mark.is_set() && mark.lift().is_none());
+        mark.lead();
+        assert_eq!(mark.place(), None);
+    }
+
+    #[test]
+    fn late_tables_come_out_once_and_in_order() {
+        let mut mark = set();
+        for counter in 0..6 {
+            mark.keep_table(TsPacket::new(&pat(counter, &[(1, 0x30)])));
+        }
+        assert!(!mark.has_room_for_table());
+        let counters: Vec<_> = mark
+            .late_tables()
+            .map(|packet| TsPacket::new(&packet).continuity_counter())
+            .collect();
+        assert_eq!(counters, [0, 1, 2, 3]);
+        assert!(mark.has_room_for_table());
+        assert_eq!(mark.late_tables().count(), 0);
+    }
+}

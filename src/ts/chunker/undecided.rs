@@ -75,6 +75,29 @@ fn a_slice_in_a_later_packet_decides_the_start_before_it() {
 }
 
 #[test]
+fn a_chunk_split_off_later_tells_the_media_time_of_its_start() {
+    let clock = |relay: &mut Relay, ms: u64| {
+        relay.send(PacketMaker::new(VIDEO).pcr(ms * 27_000), VIDEO);
+    };
+    for is_flushed in [false, true] {
+        let mut relay = live();
+        clock(&mut relay, 1_000);
+        clock(&mut relay, 1_040);
+        relay.begin_undecided();
+        clock(&mut relay, 1_080);
+        clock(&mut relay, 1_120);
+        if is_flushed {
+            relay.flush();
+        }
+        relay.decide_for();
+        relay.finish();
+        let times = relay.published.iter().map(|(closed, _)| closed.media_us);
+        assert_eq!(times.collect::<Vec<_>>(), [0, 40_000]);
+        assert_eq!(relay.chunker.media_us(), 120_000);
+    }
+}
+
+#[test]
 fn a_start_is_found_however_its_packets_are_cut() {
     let picture = pes(&units(&[DELIMITER, SPS, PPS, IDR]));
     for at in 1..picture.len() {
@@ -201,6 +224,8 @@ fn a_flush_closes_what_is_before_an_undecided_start_and_then_the_start() {
             relay.finish();
             assert_eq!((relay.sizes(), relay.joins()), (vec![3, 2, 1], vec![]));
         }
+        let interval_us = relay.chunker.facts().join_interval_us;
+        assert_eq!(interval_us.is_some(), is_key, "what is none is not counted");
         assert_eq!(relay.published[1].0.arrived_us, 20_000);
     }
 }

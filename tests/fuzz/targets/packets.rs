@@ -260,7 +260,13 @@ impl<'a> Run<'a> {
     /// Begins at a join point and stays, or skips to another one later.
     fn read_as_decoder(&self, from: usize, to: Option<usize>) {
         let mut continuity = Continuity::new();
-        let mut see = |bytes: &[u8]| packets(bytes).for_each(|packet| continuity.push(packet));
+        // Who begins here may see a PID's first packet without payload, whose counter the upstream may have set at will.
+        let counts = |packet: &TsPacket<'_>| packet.has_payload() || packet.discontinuity();
+        let mut see = |bytes: &[u8]| {
+            packets(bytes)
+                .filter(counts)
+                .for_each(|packet| continuity.push(packet));
+        };
         let record = |index: usize| self.published[index].0.join.as_ref();
         see(record(from).map_or(&[], |record| &record.psi));
         for (index, (closed, bytes)) in self.published.iter().enumerate().skip(from) {
