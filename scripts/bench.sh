@@ -154,7 +154,8 @@ skips() {
     fi
     [[ $is_quick == true ]] || return 1
     case $1:$2 in
-        A100:vlc | A100:nginx@* | A500:after | A500:nginx | A500:icecast2 | D:nginx | D:icecast2 | E-warm:icecast2)
+        A100:vlc | A100:nginx@* | A500:after | A500:nginx | A500:icecast2 | D:nginx | D:icecast2 | E-warm:nginx | \
+            A100:icecast2 | E-warm:icecast2)
             unmeasured+=("$1 with $(shown "$2"), for which --quick has no time")
             return 0
             ;;
