@@ -6,8 +6,13 @@
 //! splits the lines, is shown whole lines only, after their ends and control bytes have been found right.
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
+mod fields;
+mod lines;
+
 use std::fmt;
 
+use self::fields::{Fields, authority};
+use self::lines::Lines;
 use crate::account::secret::Secret;
 
 /// Reads one request head from the front of `bytes`; `None` means more bytes are needed.
@@ -252,75 +257,6 @@ impl From<httparse::Error> for RequestError {
     }
 }
 
-/// The whole lines at the front of a head, and what comes after them.
-struct Lines<'a> {
-    /// Lines that end with CRLF and hold no forbidden byte, from the request line on.
-    whole: &'a [u8],
-    /// The length of the head if the lines are all of it, or why the next line is none.
-    head_bytes: Result<Option<usize>, RequestError>,
-}
-
-impl<'a> Lines<'a> {
-    fn find(bytes: &'a [u8]) -> Self {
-        let head = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
-        let start = head.strip_prefix(CRLF).map_or(0, |_| CRLF.len());
-        let mut end = start;
-        let head_bytes = loop {
-            match Line::find(head, end, end == start) {
-                Ok(Line::Empty) => {
-                    end += CRLF.len();
-                    break Ok(Some(end));
-                }
-                Ok(Line::Full(length)) => end += length,
-                Ok(Line::Partial) if head.len() < HEAD_BYTES_MAX => break Ok(None),
-                Ok(Line::Partial) => break Err(RequestError::HeadTooLong),
-                Err(error) => break Err(error),
-            }
-        };
-        let whole = head.get(start..end).unwrap_or_default();
-        Self { whole, head_bytes }
-    }
-}
-
-/// What begins at a line's place.
-enum Line {
-    Empty,
-    /// A line of so many bytes with its end.
-    Full(usize),
-    Partial,
-}
-
-impl Line {
-    /// Looks at the line that begins at `start`; the first is the request line.
-    fn find(head: &[u8], start: usize, is_first: bool) -> Result<Self, RequestError> {
-        let rest = head.get(start..).unwrap_or_default();
-        match rest.first() {
-            None => return Ok(Self::Partial),
-            Some(b'\r') => {}
-            Some(b' ' | b'\t') if !is_first => return Err(RequestError::Folded(start)),
-            Some(_) => {}
-        }
-        let length = rest.iter().position(|byte| !is_text(*byte, is_first));
-        let text = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
-        if is_first && target_length(text) > TARGET_BYTES_MAX {
-            return Err(RequestError::TargetTooLong);
-        }
-        let Some(length) = length else {
-            return Ok(Self::Partial);
-        };
-        let at = start + length;
-        match (rest.get(length), rest.get(length + 1)) {
-            (Some(b'\r'), None) => Ok(Self::Partial),
-            (Some(b'\r'), Some(b'\n')) if length > 0 => Ok(Self::Full(length + CRLF.len())),
-            (Some(b'\r'), Some(b'\n')) if is_first => Err(RequestError::RequestLine),
-            (Some(b'\r'), Some(b'\n')) => Ok(Self::Empty),
-            (Some(b'\r'), Some(_)) => Err(RequestError::BareCr(at)),
-            (Some(b'\n'), _) => Err(RequestError::BareLf(at)),
-            (byte, _) => Err(RequestError::Byte(at, byte.copied().unwrap_or_default())),
-        }
-    }
-}
-
 /// A request target in its three parts.
 struct Target<'a> {
     authority: Option<&'a str>,
@@ -361,135 +297,11 @@ impl<'a> Target<'a> {
     }
 }
 
-/// The headers that decide something.
-#[derive(Default)]
-struct Fields<'a> {
-    authorization: Option<&'a [u8]>,
-    coding: Option<&'a [u8]>,
-    expect: Option<&'a [u8]>,
-    host: Option<&'a [u8]>,
-    is_close: bool,
-    is_keep_alive: bool,
-    length: Option<&'a [u8]>,
-    repeated: Option<&'static str>,
-    user_agent: Option<&'a [u8]>,
-}
-
-impl<'a> Fields<'a> {
-    fn take(&mut self, name: &str, value: &'a [u8]) {
-        if name.eq_ignore_ascii_case("connection") {
-            for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-                self.is_close |= token.eq_ignore_ascii_case(b"close");
-                self.is_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-            }
-            return;
-        }
-        if name.eq_ignore_ascii_case("user-agent") {
-            self.user_agent.get_or_insert(value);
-            return;
-        }
-        let single = [
-            ("Authorization", &mut self.authorization),
-            ("Content-Length", &mut self.length),
-            ("Expect", &mut self.expect),
-            ("Host", &mut self.host),
-            ("Transfer-Encoding", &mut self.coding),
-        ];
-        for (known, place) in single {
-            if name.eq_ignore_ascii_case(known) && place.replace(value).is_some() {
-                self.repeated.get_or_insert(known);
-            }
-        }
-    }
-
-    /// Source: RFC 9112, sections 3.2 and 6.3.
-    fn framing(&self, version: Version) -> Result<Framing, FramingError> {
-        if let Some(name) = self.repeated {
-            return Err(FramingError::Repeated(name));
-        }
-        match self.host {
-            None if version == Version::Http11 => return Err(FramingError::HostMissing),
-            Some(host) if authority(host).is_none() => return Err(FramingError::Host),
-            _ => {}
-        }
-        let framing = match (self.coding, self.length) {
-            (None, None) => Framing::None,
-            (None, Some(digits)) => Framing::Length(number(digits).ok_or(FramingError::Length)?),
-            (Some(_), Some(_)) => return Err(FramingError::CodingWithLength),
-            (Some(_), None) if version == Version::Http10 => {
-                return Err(FramingError::CodingInHttp10);
-            }
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Framing::Chunked,
-            (Some(_), None) => return Err(FramingError::Coding),
-        };
-        // An HTTP/1.0 expectation is ignored (RFC 9110, section 10.1.1).
-        if version == Version::Http11 && self.expect.is_some() && !self.is_continue_expected() {
-            return Err(FramingError::Expectation);
-        }
-        Ok(framing)
-    }
-
-    fn is_continue_expected(&self) -> bool {
-        self.expect
-            .is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue"))
-    }
-
-    fn keep_alive(&self, version: Version) -> bool {
-        !self.is_close && (self.is_keep_alive || version == Version::Http11)
-    }
-}
-
-/// What a line may hold before its end: ASCII in the request line, also tabs and other bytes in a header.
-fn is_text(byte: u8, is_first: bool) -> bool {
-    match byte {
-        b' '..=b'~' => true,
-        b'\t' | 0x80.. => !is_first,
-        _ => false,
-    }
-}
-
-/// Bytes of the target in the front of a request line.
-fn target_length(line: &[u8]) -> usize {
-    line.split(|byte| *byte == b' ')
-        .nth(1)
-        .map_or(0, <[u8]>::len)
-}
-
 /// What follows `http://` or `https://`.
 fn absolute(target: &str) -> Option<&str> {
     let (scheme, rest) = target.split_once("://")?;
     let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
     is_web.then_some(rest)
-}
-
-/// A name or address with an optional port, and nothing else. Source: RFC 3986, section 3.2, without user.
-fn authority(bytes: &[u8]) -> Option<&str> {
-    let text = str::from_utf8(bytes).ok()?;
-    let (host, port) = match text.rfind(':') {
-        Some(colon) if !text.ends_with(']') => text.split_at_checked(colon)?,
-        _ => (text, ""),
-    };
-    let address = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
-    let is_host = match address {
-        Some(address) => address
-            .bytes()
-            .all(|it| it.is_ascii_hexdigit() || b":.".contains(&it)),
-        None => host
-            .bytes()
-            .all(|it| it.is_ascii_alphanumeric() || NAME_MARKS.contains(&it)),
-    };
-    let is_port = port.len() <= 6 && port.bytes().skip(1).all(|it| it.is_ascii_digit());
-    (is_host && is_port && !address.unwrap_or(host).is_empty()).then_some(text)
-}
-
-/// Decimal digits and nothing else.
-fn number(digits: &[u8]) -> Option<u64> {
-    let is_plain = digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits)
-        .ok()
-        .filter(|_| is_plain)?
-        .parse()
-        .ok()
 }
 
 /// A header value that may be logged: text without control characters, cut at the bound.
@@ -515,11 +327,6 @@ pub const HEADERS_MAX: usize = 64;
 
 /// How much of a User-Agent is kept.
 pub const USER_AGENT_BYTES_MAX: usize = 256;
-
-const CRLF: &[u8] = b"\r\n";
-
-/// What a host name may hold beside letters and digits (RFC 3986: unreserved, sub-delims, escapes).
-const NAME_MARKS: &[u8] = b"-._~%!$&'()*+,;=";
 
 #[cfg(test)]
 mod tests;

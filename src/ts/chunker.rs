@@ -5,6 +5,9 @@
 //! record looks like are the business of `starts.rs`, `psi.rs`, `media_clock.rs`, `continuity.rs` and `join.rs`. The
 //! rule it protects: a join point starts a chunk, and every join point comes with a whole PAT and PMT.
 
+mod doubt;
+mod watch;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +25,8 @@ use super::seam::{Passage, Seam};
 use super::starts::{PATIENCE_US, Start, Starts};
 use super::timeline::Timeline;
 
+pub use self::doubt::UNDECIDED_PACKETS_MAX;
+use self::watch::Watch;
 pub use super::open::{Closed, Step, Verdict};
 
 /// Cuts the packets of one channel into chunks.
@@ -222,19 +227,6 @@ impl Chunker {
         self.timeline.bits_per_second()
     }
 
-    /// Whether a packet could end a chunk or tell where one ends; most packets are told apart here, at little cost.
-    #[inline]
-    fn may_matter(&self, packet: TsPacket<'_>, pid: u16) -> bool {
-        let is_unit =
-            packet.payload_unit_start() && (Some(pid) == self.starts.video_pid() || pid == PID_PAT);
-        is_unit
-            || match self.watch {
-                Watch::Nothing => false,
-                Watch::NewPids => self.continuity.last(pid).is_none(),
-                Watch::All => true,
-            }
-    }
-
     /// Adds a packet to the open chunk; tells whether that is full now.
     #[inline]
     fn fills(&mut self) -> bool {
@@ -280,47 +272,9 @@ impl Chunker {
         step
     }
 
-    /// What the undecided start is, now that this packet has come behind it.
-    fn decide(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Start {
-        let is_late_table = self.psi.is_psi(pid) && !self.mark.has_room_for_table();
-        // A PID that was held back has to be announced right here, and there is no place for that behind a mark.
-        let is_back = passage == Passage::Announce;
-        if is_late_table || is_back || self.is_next_start(packet, pid) {
-            return Start::No;
-        }
-        if self.continuity.last(pid).is_none() {
-            // Whoever stays has to be told of an old PID right here; who begins at the mark is told by its record.
-            if self.phase == Phase::Passing && self.former.has(pid) {
-                return Start::No;
-            }
-            self.mark.note_new_pid(packet);
-        }
-        let start = if self.is_behind_start(packet, pid) {
-            self.starts.follow(packet, self.patience_us())
-        } else {
-            Start::Undecided
-        };
-        let number = self.mark.place().map_or(0, |place| place.number);
-        if start == Start::Undecided && !self.has_room(self.packets - number + 1) {
-            return Start::No;
-        }
-        start
-    }
-
+    /// Whether a picture, or a part of one, begins in a packet.
     fn is_next_start(&self, packet: TsPacket<'_>, pid: u16) -> bool {
         Some(pid) == self.starts.video_pid() && packet.payload_unit_start()
-    }
-
-    fn is_behind_start(&self, packet: TsPacket<'_>, pid: u16) -> bool {
-        Some(pid) == self.starts.video_pid()
-            && !packet.payload_unit_start()
-            && self.starts.is_reading()
-    }
-
-    /// Whether a start can stay undecided that has so many packets, its own counted.
-    fn has_room(&self, packets: u64) -> bool {
-        let fills_chunk = usize::try_from(packets).is_ok_and(|packets| packets >= self.packets_max);
-        packets < UNDECIDED_PACKETS_MAX && !(fills_chunk && self.phase == Phase::Discarding)
     }
 
     /// Ends the open chunk if the packet is a join point, or the first of a PID that viewers knew from elsewhere.
@@ -411,20 +365,6 @@ impl Chunker {
         before
     }
 
-    /// Makes the marked packet an ordinary one; answers how many packets nobody will see for that.
-    fn give_up(&mut self) -> usize {
-        self.mark.lift();
-        self.starts.stop();
-        self.take_late_tables();
-        if let Some(before) = self.seam_before.take() {
-            self.seam = before;
-        }
-        match self.phase {
-            Phase::Discarding => self.open.forget(),
-            Phase::Passing => 0,
-        }
-    }
-
     /// The counter to announce if viewers knew this PID from another upstream and not yet from this one, or if it was
     /// held back since.
     fn take_old(&mut self, packet: TsPacket<'_>, pid: u16, passage: Passage) -> Option<u8> {
@@ -449,41 +389,11 @@ impl Chunker {
         }
     }
 
-    /// Reads a packet of a table; behind an undecided start it waits until that is decided.
-    fn take_table(&mut self, packet: TsPacket<'_>) {
-        if self.mark.is_set() {
-            self.mark.keep_table(packet);
-        } else if self.psi.push(packet) {
-            self.note_tables();
-        }
-    }
-
-    fn take_late_tables(&mut self) {
-        let mut has_changed = false;
-        for packet in self.mark.late_tables() {
-            has_changed |= self.psi.push(TsPacket::new(&packet));
-        }
-        if has_changed {
-            self.note_tables();
-        }
-    }
-
     fn note_tables(&mut self) {
         let pcr_pid = self.psi.pcr_pid();
         self.timeline.follow(pcr_pid);
         self.starts.note_tables(&self.psi);
         self.seam.follow(pcr_pid, self.starts.video_pid());
-    }
-
-    fn adjust_watch(&mut self) {
-        let is_discarding = self.phase == Phase::Discarding;
-        self.watch = if is_discarding || self.mark.is_set() || self.starts.is_reading() {
-            Watch::All
-        } else if self.former.is_empty() {
-            Watch::Nothing
-        } else {
-            Watch::NewPids
-        };
     }
 }
 
@@ -495,24 +405,11 @@ enum Phase {
     Discarding,
 }
 
-/// Which packets are looked at besides PAT packets and video starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watch {
-    /// All: a start is undecided, or read on, or nothing is kept.
-    All,
-    /// The first ones of PIDs: viewers may know them from another upstream.
-    NewPids,
-    Nothing,
-}
-
 /// As [`PATIENCE_US`] after a splice, while viewers get nothing.
 pub const SPLICE_PATIENCE_US: u64 = 3_000_000;
 
 /// How long a restarted upstream may repeat what was sent if nobody says otherwise.
 pub const CATCH_UP_US: u64 = 30_000_000;
-
-/// How many packets of the stream a start may be undecided for, its own counted.
-pub const UNDECIDED_PACKETS_MAX: u64 = 32;
 
 #[cfg(test)]
 mod undecided;

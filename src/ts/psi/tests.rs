@@ -1,6 +1,8 @@
 //! What `psi.rs` promises, tried.
 
+use super::section::crc;
 use super::*;
+use crate::ts::PACKET_BYTES;
 use crate::ts::fixture::{
     Dice, PacketMaker, pat, pat_section, pmt, pmt_section, section, section_packets,
 };

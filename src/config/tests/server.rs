@@ -1,0 +1,163 @@
+//! The server, its listeners, and the files beside the configuration.
+
+use super::*;
+
+#[test]
+fn listening_to_all_needs_an_account_or_the_word_open() {
+    let all = "[server]\nlisten = [\"127.0.0.1:80\", \"0.0.0.0:8000\"]\n";
+    assert_error(
+        all,
+        "f:2:27: server.listen: 0.0.0.0:8000 is not loopback and there is no [[account]]: ",
+    );
+    read(&format!("{all}open = true\n"));
+    read(&format!(
+        "{all}[[account]]\nuser = \"a\"\npassword = \"b\"\n"
+    ));
+    let flags = Flags {
+        listen: vec!["[::]:80".into()],
+        shards: None,
+    };
+    let errors = errors_with("", &[], flags);
+    assert!(
+        errors[0].starts_with("--listen: server.listen: [::]:80 is not loopback"),
+        "{errors:?}"
+    );
+}
+
+#[test]
+fn addresses_are_literals_and_do_not_overlap() {
+    assert_eq!(
+        read("[server]\nlisten = [\"localhost:0\", \"127.0.0.1:0\", \"[::1]:8000\"]\n")
+            .server
+            .listen
+            .len(),
+        3
+    );
+    for (listen, expected) in [
+        ("[]", "has 0 addresses, 1 to 16 are allowed"),
+        ("[\"example.org:80\"]", "is not an address"),
+        ("[\"127.0.0.1\"]", "is not an address"),
+        ("[\"127.0.0.1:65536\"]", "is not an address"),
+        ("[\"unix:/run/x\"]", "is not an address"),
+        ("[80]", "is a number, a text is allowed"),
+        (
+            "[\"127.0.0.1:7\", \"localhost:7\"]",
+            "127.0.0.1:7 is taken already by 127.0.0.1:7 at f:2:11",
+        ),
+        (
+            "[\"127.0.0.1:8001\"]",
+            "admin.listen: 127.0.0.1:8001 is taken already by server.listen",
+        ),
+    ] {
+        let admin = "[admin]\nlisten = \"127.0.0.1:8001\"\n";
+        assert_error(&format!("[server]\nlisten = {listen}\n{admin}"), expected);
+    }
+}
+
+#[test]
+fn the_admin_listener_needs_a_token_beyond_loopback() {
+    assert_error(
+        "[admin]\nlisten = \"0.0.0.0:8001\"\n",
+        "f:2:10: admin.listen: 0.0.0.0:8001 is not loopback, set admin.token_file or listen on 127.0.0.1",
+    );
+    let file = std::env::temp_dir().join(format!("corecast-token-{}", std::process::id()));
+    let text = format!(
+        "[admin]\nlisten = \"0.0.0.0:8001\"\ntoken_file = {:?}\n",
+        file.display().to_string()
+    );
+    assert_error(&text, "cannot be read: No such file");
+    std::fs::write(&file, " too-short \n").unwrap();
+    assert_error(
+        &text,
+        "admin.token_file: has 9 characters in the file, 16 to 256 are allowed",
+    );
+    std::fs::write(&file, "0123456789 abcdef\n").unwrap();
+    assert_error(&text, "has a character that is not allowed");
+    std::fs::write(&file, "\n0123456789abcdef\n").unwrap();
+    let token = read(&text).admin.token.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(token.expose(), "0123456789abcdef");
+}
+
+#[test]
+fn a_secret_beside_the_file_is_found_from_anywhere() {
+    let folder = std::env::temp_dir().join(format!("corecast-folder-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("secret"), "pass\n").unwrap();
+    let file = folder.join("c.toml");
+    std::fs::write(
+        &file,
+        "[[account]]\nuser = \"a\"\npassword_file = \"secret\"\n",
+    )
+    .unwrap();
+    let inputs = Inputs {
+        file: Some(file),
+        ..Inputs::default()
+    };
+    let loaded = Config::load(&inputs);
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert_eq!(loaded.unwrap().0.accounts[0].password.expose(), "pass");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_and_not_the_defaults() {
+    let inputs = Inputs {
+        file: Some("/no/such/corecast.toml".into()),
+        ..Inputs::default()
+    };
+    let message = Config::load(&inputs).unwrap_err().to_string();
+    assert!(
+        message.starts_with("/no/such/corecast.toml: file: "),
+        "{message}"
+    );
+    let inputs = Inputs {
+        file: Some("/".into()),
+        ..Inputs::default()
+    };
+    assert!(Config::load(&inputs).is_err(), "a folder is no file");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_an_error_with_a_place() {
+    let path = Arc::from(Path::new("f"));
+    let error = load::text_of(b"a = 1\nb = \"\xc3\xa9\xff\"", &path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "f:2:7: syntax: has a character that is not allowed, UTF-8 is allowed"
+    );
+    assert_eq!(load::text_of("é".as_bytes(), &path).unwrap(), "é");
+}
+
+#[test]
+fn a_secret_file_is_not_read_past_its_bound_and_never_shown() {
+    let file = std::env::temp_dir().join(format!("corecast-secret-{}", std::process::id()));
+    let read = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        secret_file::read_secret(&file.display().to_string(), Path::new(""))
+    };
+    assert_eq!(read(b" p \n").unwrap(), "p");
+    let long = read(&[b'x'; 70_000]).unwrap_err().to_string();
+    let mut bytes = TELLTALE.as_bytes().to_vec();
+    bytes.push(0xff);
+    let no_text = read(&bytes).unwrap_err();
+    std::fs::remove_file(&file).unwrap();
+    assert!(long.contains("cannot be read: file too large"), "{long}");
+    assert!(no_text.to_string().ends_with("cannot be read: no UTF-8"));
+    assert!(
+        !format!("{no_text:?}").contains("115, 51, 99"),
+        "{no_text:?}"
+    );
+}
+
+#[test]
+fn the_first_file_that_exists_is_the_one_that_is_read() {
+    assert_eq!(find(None, &["/no/such", "/no/other"]), None);
+    assert_eq!(
+        find(None, &["/no/such", "/"]).as_deref(),
+        Some(Path::new("/"))
+    );
+    assert_eq!(
+        find(Some(Path::new("/no/such")), &["/"]).as_deref(),
+        Some(Path::new("/no/such"))
+    );
+}
