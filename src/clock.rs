@@ -131,8 +131,11 @@ pub struct Alarm {
 impl Alarm {
     /// Moves the alarm; the task that polls it next is the one that is woken.
     pub fn reset(&mut self, at_us: u64) {
-        self.disarm();
-        self.at_us = grid(at_us);
+        let at_us = grid(at_us);
+        if at_us != self.at_us {
+            self.disarm();
+            self.at_us = at_us;
+        }
     }
 
     /// Whether its time has come.
@@ -143,8 +146,7 @@ impl Alarm {
 
     fn disarm(&mut self) {
         if std::mem::take(&mut self.armed) {
-            let mut due = self.clock.alarms.due.borrow_mut();
-            due.remove(&(self.at_us, self.id));
+            self.clock.alarms.forget((self.at_us, self.id));
         }
     }
 }
@@ -186,11 +188,26 @@ impl Alarms {
             return;
         }
         due.insert(key, waker.clone());
-        let is_first = due
-            .first_key_value()
-            .is_some_and(|(first, _)| *first == key);
+        let is_first = is_first(&due, key);
         drop(due);
-        if is_first && let Some(driver) = self.driver.borrow().as_ref() {
+        if is_first {
+            self.wake_driver();
+        }
+    }
+
+    /// Takes an alarm out; the driver must not wake up for it, which costs more than to tell it.
+    fn forget(&self, key: (u64, u64)) {
+        let mut due = self.due.borrow_mut();
+        let was_first = is_first(&due, key);
+        due.remove(&key);
+        drop(due);
+        if was_first {
+            self.wake_driver();
+        }
+    }
+
+    fn wake_driver(&self) {
+        if let Some(driver) = self.driver.borrow().as_ref() {
             driver.wake_by_ref();
         }
     }
@@ -214,6 +231,11 @@ impl Alarms {
             waker.wake();
         }
     }
+}
+
+fn is_first(due: &BTreeMap<(u64, u64), Waker>, key: (u64, u64)) -> bool {
+    due.first_key_value()
+        .is_some_and(|(first, _)| *first == key)
 }
 
 /// Microseconds of a duration, saturating.

@@ -170,6 +170,12 @@ impl SegmentWriter {
         self.unpublished(self.published, bytes)
     }
 
+    /// How many bytes are pending.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.filled - self.published
+    }
+
     /// Free space behind what has arrived, at least `least` bytes.
     ///
     /// When the segment has less, a new one begins and what is pending moves there.

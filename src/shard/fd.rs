@@ -1,4 +1,4 @@
-//! Adopting descriptors: listeners, accepted sockets, the signal pipe.
+//! Adopting descriptors: listeners, accepted sockets, the signal pipe; and the one option that no library sets.
 //!
 //! One of the two modules with `unsafe`: glommio's types can only be made from raw descriptors, and offer theirs only
 //! raw. Every function here takes or lends an owned descriptor, so that nothing is closed twice or too early.
@@ -32,6 +32,26 @@ pub fn of_stream(stream: &TcpStream) -> BorrowedFd<'_> {
 pub fn of_listener(listener: &Listener) -> BorrowedFd<'_> {
     // SAFETY: the listener owns the descriptor and outlives the loan.
     unsafe { BorrowedFd::borrow_raw(listener.raw) }
+}
+
+/// Makes a socket readable only once so many bytes are there, or its peer has closed.
+///
+/// Bound: the kernel takes half of what its largest buffer holds at most.
+///
+/// # Errors
+/// What the system says; nothing has changed then.
+pub fn set_receive_least(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let least = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVLOWAT);
+    let value: *const libc::c_int = &raw const least;
+    let value_bytes = libc::socklen_t::try_from(size_of_val(&least)).unwrap_or(0);
+    // SAFETY: the descriptor is open for as long as it is lent, and the kernel reads one integer that outlives the call.
+    let outcome =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value.cast(), value_bytes) };
+    match outcome {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A listener of this shard whose descriptor can still be lent.

@@ -14,6 +14,8 @@ use futures_rustls::client::TlsStream;
 use futures_rustls::rustls::pki_types::ServerName;
 use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use glommio::net::TcpStream;
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use url::Url;
 
 use crate::clock::Clock;
@@ -84,7 +86,11 @@ impl Connector {
         to: Host,
     ) -> Result<Connection, FetchError> {
         if url.scheme() != "https" {
-            return Ok(Connection::Plain(stream));
+            let least_bytes = 1;
+            return Ok(Connection::Plain(Plain {
+                stream,
+                least_bytes,
+            }));
         }
         let slow = || FetchError::Slow {
             from: to.clone(),
@@ -164,9 +170,45 @@ impl Trust {
 /// A connection to an upstream.
 pub enum Connection {
     /// TCP alone.
-    Plain(TcpStream),
+    Plain(Plain),
     /// TLS over TCP.
     Secure(Box<TlsStream<TcpStream>>),
+}
+
+/// A plain connection, and how many bytes make it readable.
+pub struct Plain {
+    stream: TcpStream,
+    least_bytes: usize,
+}
+
+impl Connection {
+    /// Lets reads wait until so many bytes are there.
+    ///
+    /// Nothing where TLS lies between: only it knows how many bytes its records hold.
+    pub fn wait_for(&mut self, least_bytes: usize) {
+        let Self::Plain(plain) = self else {
+            return;
+        };
+        if std::mem::replace(&mut plain.least_bytes, least_bytes) == least_bytes {
+            return;
+        }
+        if let Err(error) = fd::set_receive_least(fd::of_stream(&plain.stream), least_bytes) {
+            log::debug!("an upstream's connection is read at each byte error=\"{error}\"");
+        }
+    }
+
+    /// Reads what has arrived, however little; pending if nothing has, and nobody is woken.
+    pub fn read_now(&mut self, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        let Self::Plain(plain) = self else {
+            return Poll::Pending;
+        };
+        let socket = fd::of_stream(&plain.stream);
+        match rustix::net::recv(socket, into, RecvFlags::DONTWAIT) {
+            Ok((bytes, _)) => Poll::Ready(Ok(bytes)),
+            Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
+    }
 }
 
 impl AsyncRead for Connection {
@@ -176,7 +218,7 @@ impl AsyncRead for Connection {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_read(cx, buf),
             Self::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -189,21 +231,21 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_write(cx, buf),
             Self::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_flush(cx),
             Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_close(cx),
+            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_close(cx),
             Self::Secure(stream) => Pin::new(stream).poll_close(cx),
         }
     }

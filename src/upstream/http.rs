@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -131,13 +132,32 @@ impl Body {
     ///
     /// Cancel safety: nothing is lost when it is dropped before it finished.
     pub async fn read(&mut self, into: &mut [u8]) -> Result<usize, FetchError> {
-        poll_fn(|cx| self.poll_read(cx, into)).await
+        let read = |connection: &mut Connection, cx: &mut Context<'_>, into: &mut [u8]| {
+            Pin::new(connection).poll_read(cx, into)
+        };
+        poll_fn(|cx| self.poll_read(into, |connection, into| read(connection, cx, into))).await
+    }
+
+    /// Lets [`Body::read`] wait until so many bytes are there. What is there already may be less.
+    pub fn wait_for(&mut self, least_bytes: usize) {
+        self.connection.wait_for(least_bytes);
+    }
+
+    /// Reads what is there as [`Body::read`] does, but does not wait; `None` if nothing is.
+    ///
+    /// # Errors
+    /// As [`Body::read`].
+    pub fn read_now(&mut self, into: &mut [u8]) -> Result<Option<usize>, FetchError> {
+        match self.poll_read(into, Connection::read_now) {
+            Poll::Pending => Ok(None),
+            Poll::Ready(read) => read.map(Some),
+        }
     }
 
     fn poll_read(
         &mut self,
-        cx: &mut Context<'_>,
         into: &mut [u8],
+        mut read: impl FnMut(&mut Connection, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<usize, FetchError>> {
         loop {
             let wanted = match &self.framing {
@@ -150,7 +170,7 @@ impl Body {
             let Some(into) = into.get_mut(..wanted) else {
                 return Poll::Ready(Ok(0));
             };
-            let raw = ready!(self.poll_raw(cx, into))?;
+            let raw = ready!(self.poll_raw(into, &mut read))?;
             let body = self.unframe(into, raw)?;
             if body > 0 || matches!(self.framing, Framing::Done) {
                 self.read_bytes.set(self.read_bytes.get() + body as u64);
@@ -161,8 +181,8 @@ impl Body {
 
     fn poll_raw(
         &mut self,
-        cx: &mut Context<'_>,
         into: &mut [u8],
+        mut read: impl FnMut(&mut Connection, &mut [u8]) -> Poll<io::Result<usize>>,
     ) -> Poll<Result<usize, FetchError>> {
         let early = self.early.get(self.early_at..).unwrap_or_default();
         if !early.is_empty() {
@@ -177,7 +197,7 @@ impl Body {
             }
             return Poll::Ready(Ok(bytes));
         }
-        let read = ready!(Pin::new(&mut self.connection).poll_read(cx, into));
+        let read = ready!(read(&mut self.connection, into));
         Poll::Ready(read.map_err(|source| FetchError::Read {
             from: self.from.clone(),
             read_bytes: self.read_bytes.get(),

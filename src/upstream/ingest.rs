@@ -21,6 +21,7 @@ pub struct Ingest {
     chunker: Chunker,
     /// Bytes at the front of what is pending that are packets the chunker has kept.
     judged: usize,
+    chunk_bytes_max: usize,
     chunk_age_us: u64,
     last_us: u64,
     /// Whether a whole packet waits for the byte behind it.
@@ -63,6 +64,7 @@ impl Ingest {
             chunker: Chunker::new(limits.chunk_bytes_max / PACKET_BYTES)
                 .catching_up_within(micros(limits.start_timeout)),
             judged: 0,
+            chunk_bytes_max: limits.chunk_bytes_max,
             chunk_age_us: micros(limits.chunk_age),
             last_us: 0,
             is_waiting: false,
@@ -144,12 +146,28 @@ impl Ingest {
                 has_closed |= self.packet(home, now_us)?;
             }
         }
-        let is_old = self.chunk_due_us().is_some_and(|due_us| now_us >= due_us);
-        if is_old && let Some(closed) = self.chunker.flush() {
-            self.publish(home, &closed, now_us)?;
-            has_closed = true;
+        if self.chunk_due_us().is_some_and(|due_us| now_us >= due_us) {
+            has_closed |= self.flush(home, now_us)?;
         }
         Ok(has_closed)
+    }
+
+    /// Closes the open chunk however young it is; says whether there was one.
+    ///
+    /// # Errors
+    /// As [`Ingest::take`].
+    pub fn flush(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
+        let Some(closed) = self.chunker.flush() else {
+            return Ok(false);
+        };
+        self.publish(home, &closed, now_us)?;
+        Ok(true)
+    }
+
+    /// How many bytes make the open chunk full, and show that its last packet is whole.
+    #[must_use]
+    pub fn missing_bytes(&self) -> usize {
+        (self.chunk_bytes_max + 1).saturating_sub(self.writer.pending_bytes())
     }
 
     /// When something that waits will have waited too long: the open chunk, or a packet for its end to be sure.

@@ -9,6 +9,7 @@ pub mod admission;
 pub mod connect;
 pub mod demo;
 pub mod error;
+pub mod gather;
 pub mod http;
 pub mod ingest;
 mod play;

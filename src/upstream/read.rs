@@ -1,20 +1,39 @@
 //! One try with an HTTP upstream: ask, look at the answer, read the body until it is lost.
 //!
-//! How HTTP is spoken is in `http`, what becomes of the bytes in `ingest`, how far ahead it may read in `admission`. The
+//! How HTTP is spoken is in `http`, what becomes of the bytes in `ingest`, how far ahead it may read in `admission`, how
+//! much it waits for in `gather`. The
 //! rule: whatever never becomes media, or has stopped being any, is given up in time, and nothing else is.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
 use url::Url;
 
-use crate::clock::micros;
+use crate::clock::{Alarm, micros};
 use crate::upstream::Fetch;
 use crate::upstream::error::FetchError;
+use crate::upstream::gather::Gather;
 use crate::upstream::http::{self, Body, Get};
 use crate::upstream::ingest::{Allowance, Ingest};
+
+/// Why an upstream is looked at.
+#[derive(Clone, Copy)]
+enum Woken {
+    /// Something is due, and nothing was there.
+    Due,
+    /// So many bytes were read, none at the end.
+    Read { bytes: usize, is_due: bool },
+}
+
+impl Woken {
+    fn bytes(self) -> usize {
+        match self {
+            Self::Due => 0,
+            Self::Read { bytes, .. } => bytes,
+        }
+    }
+}
 
 /// What is read.
 pub(super) struct Place<'a> {
@@ -84,63 +103,46 @@ impl Fetch<'_> {
     ) -> Result<Infallible, FetchError> {
         let clock = &self.shard.clock;
         let mut heard_us = clock.now_us();
-        let mut alarm_us = 0;
-        let mut alarm = clock.at(alarm_us);
+        let mut gather = Gather::new(micros(self.home.limits.chunk_age));
+        let mut alarm = clock.at(0);
         loop {
             let allowance = ingest.admit(clock.now_us());
-            let due_us = match allowance {
-                Allowance::Bytes(_) => self.lost_us(ingest, heard_us),
-                Allowance::NothingBefore(at_us) => at_us,
-            };
-            let due_us = due_us.min(ingest.due_us().unwrap_or(u64::MAX));
-            // An alarm that is early only looks again; moving it at each read would cost more than the read.
-            if due_us < alarm_us || alarm_us <= clock.now_us() {
-                alarm_us = due_us;
-                alarm.reset(due_us);
-            }
-            let room = ingest.room()?;
-            let read = async {
-                match allowance {
-                    Allowance::Bytes(bytes) => {
-                        let bytes = bytes.min(room.len());
-                        let room = room.get_mut(..bytes).unwrap_or_default();
-                        Some(body.read(room).await)
-                    }
-                    Allowance::NothingBefore(_) => pending().await,
-                }
-            };
-            let woken = async {
-                (&mut alarm).await;
-                None
-            };
-            let read = read.or(woken).await.transpose()?;
+            alarm.reset(self.look_us(ingest, &gather, allowance, heard_us));
+            let woken = self
+                .woken(ingest, body, &gather, allowance, &mut alarm)
+                .await?;
             let now_us = clock.now_us();
             let had_media = self.has_media.get();
-            let has_closed = match read {
-                Some(0) => {
+            let has_closed = match woken {
+                Woken::Due => self.publish_if(ingest.age(self.home, now_us)?, ingest),
+                Woken::Read { bytes: 0, .. } => {
                     return Err(FetchError::Ended {
                         from: body.from().clone(),
                         read_bytes: body.read_bytes(),
                     });
                 }
-                Some(bytes) => {
+                Woken::Read { bytes, is_due } => {
                     self.refuse_playlist(ingest, bytes, body)?;
-                    ingest.take(self.home, bytes, now_us, |ingest| self.publish(ingest))?
-                }
-                None => {
-                    let has_closed = ingest.age(self.home, now_us)?;
-                    if has_closed {
-                        self.publish(ingest);
-                    }
-                    has_closed
+                    let tell = |ingest: &Ingest| self.publish(ingest);
+                    let has_filled = ingest.take(self.home, bytes, now_us, tell)?;
+                    // It may have lain in the socket for as long as a chunk may be open.
+                    let has_flushed = is_due && ingest.flush(self.home, now_us)?;
+                    self.publish_if(has_flushed, ingest) || has_filled
                 }
             };
             if ingest.is_catching_up() {
                 self.begin_drought();
             }
+            let bytes = woken.bytes();
+            if self.has_media.get() && matches!(allowance, Allowance::Bytes(_)) {
+                let is_looked_at = bytes > 0 || gather.due_us().is_some_and(|due| due <= now_us);
+                if is_looked_at {
+                    gather.emptied(bytes, now_us);
+                }
+            }
             // Once there is media, only media counts as a sign of life. Nobody listens while nothing is read.
             let is_deaf = matches!(allowance, Allowance::NothingBefore(_));
-            if has_closed || is_deaf || (read.is_some() && !had_media) {
+            if has_closed || is_deaf || (bytes > 0 && !had_media) {
                 heard_us = now_us;
             }
             self.refuse_junk(ingest, body)?;
@@ -148,6 +150,66 @@ impl Fetch<'_> {
             self.refuse_silence(ingest, body, now_us, heard_us)?;
             glommio::yield_if_needed().await;
         }
+    }
+
+    /// Tells the shards of new chunks if there are any, and passes on whether.
+    fn publish_if(&self, has_closed: bool, ingest: &Ingest) -> bool {
+        if has_closed {
+            self.publish(ingest);
+        }
+        has_closed
+    }
+
+    /// When to look at the upstream although it has not sent what is waited for.
+    fn look_us(
+        &self,
+        ingest: &Ingest,
+        gather: &Gather,
+        allowance: Allowance,
+        heard_us: u64,
+    ) -> u64 {
+        let due_us = match allowance {
+            Allowance::Bytes(_) => {
+                let lost_us = self.lost_us(ingest, heard_us);
+                lost_us.min(gather.due_us().unwrap_or(u64::MAX))
+            }
+            Allowance::NothingBefore(at_us) => at_us,
+        };
+        due_us.min(ingest.due_us().unwrap_or(u64::MAX))
+    }
+
+    /// Reads when a chunk's worth is there, or less when it is due.
+    async fn woken(
+        &self,
+        ingest: &mut Ingest,
+        body: &mut Body,
+        gather: &Gather,
+        allowance: Allowance,
+        alarm: &mut Alarm,
+    ) -> Result<Woken, FetchError> {
+        let Allowance::Bytes(allowed) = allowance else {
+            alarm.await;
+            return Ok(Woken::Due);
+        };
+        let missing = ingest.missing_bytes();
+        let room = ingest.room()?;
+        let bytes = allowed.min(room.len());
+        let room = room.get_mut(..bytes).unwrap_or_default();
+        body.wait_for(gather.least(missing).min(bytes));
+        let read = async { Some(body.read(room).await) };
+        let due = async {
+            alarm.await;
+            None
+        };
+        if let Some(read) = read.or(due).await {
+            let (bytes, is_due) = (read?, false);
+            return Ok(Woken::Read { bytes, is_due });
+        }
+        let read = body.read_now(room)?;
+        Ok(read.map_or(Woken::Due, |bytes| Woken::Read {
+            bytes,
+            is_due: true,
+        }))
     }
 
     /// When the upstream will have been silent for too long, if nothing comes from now on.

@@ -1,0 +1,84 @@
+//! How much an upstream has to send before it is read again. (pure)
+//!
+//! A source that dribbles is read a chunk at a time and not a write at a time: being woken costs more than reading. What
+//! lies in the socket below that amount is fetched when it may have lain there for a chunk's age. Setting the socket and
+//! the alarm is up to `read`. The rule: no byte lies longer than that, and a silent upstream costs nothing.
+
+/// Decides when one upstream is read.
+#[derive(Debug)]
+pub struct Gather {
+    age_us: u64,
+    /// When the socket was last seen empty.
+    empty_us: u64,
+    /// Nothing came for so long that the first byte is worth a wake-up.
+    is_quiet: bool,
+}
+
+impl Gather {
+    /// For an upstream whose bytes may lie unread for `age_us`; its first byte is read at once.
+    #[must_use]
+    pub const fn new(age_us: u64) -> Self {
+        Self {
+            age_us,
+            empty_us: 0,
+            is_quiet: true,
+        }
+    }
+
+    /// How many bytes to wait for where `missing` make a chunk full.
+    ///
+    /// Bound: at least one.
+    #[must_use]
+    pub fn least(&self, missing: usize) -> usize {
+        if self.is_quiet { 1 } else { missing.max(1) }
+    }
+
+    /// When to read what there is, although it is less.
+    ///
+    /// Unit: microseconds of the clock. `None` while the first byte is waited for.
+    #[must_use]
+    pub fn due_us(&self) -> Option<u64> {
+        (!self.is_quiet).then(|| self.empty_us.saturating_add(self.age_us))
+    }
+
+    /// Notes that the socket has been emptied at `now_us`, of so many bytes.
+    pub fn emptied(&mut self, bytes: usize, now_us: u64) {
+        self.empty_us = now_us;
+        self.is_quiet = bytes == 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AGE_US: u64 = 40_000;
+
+    #[test]
+    fn the_first_byte_is_read_at_once_and_then_a_chunk_at_a_time() {
+        let mut gather = Gather::new(AGE_US);
+        assert_eq!((gather.least(32_000), gather.due_us()), (1, None));
+        gather.emptied(5_000, 1_000);
+        assert_eq!(gather.least(27_000), 27_000);
+        assert_eq!(gather.least(0), 1, "a full chunk lacks nothing");
+    }
+
+    #[test]
+    fn what_lies_in_the_socket_is_fetched_before_it_is_older_than_a_chunk() {
+        let mut gather = Gather::new(AGE_US);
+        gather.emptied(5_000, 1_000);
+        assert_eq!(gather.due_us(), Some(41_000));
+        gather.emptied(900, 41_000);
+        assert_eq!(gather.due_us(), Some(81_000));
+    }
+
+    #[test]
+    fn a_silent_upstream_is_looked_at_once_and_then_wakes_by_its_first_byte() {
+        let mut gather = Gather::new(AGE_US);
+        gather.emptied(5_000, 1_000);
+        gather.emptied(0, 41_000);
+        assert_eq!((gather.least(27_000), gather.due_us()), (1, None));
+        gather.emptied(188, 900_000);
+        assert_eq!(gather.due_us(), Some(940_000));
+    }
+}
