@@ -4,6 +4,9 @@
 //! squeezed out there). What is published as an [`Extent`] never changes again, is never reused and may be read from
 //! any shard; a segment goes when nobody names it any more. Which bytes make a chunk is decided elsewhere (`ts`).
 //!
+//! A segment is a memory file where the system gives one, so that the kernel can send its pages without copying them.
+//! Pages that are on their way outlive the segment; the rule that nothing is written twice is what keeps them true.
+//!
 //! One of the two modules with `unsafe`: it shares mapped memory between the shard that appends and those that send.
 
 #![expect(
@@ -15,17 +18,21 @@ use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// Memory of fixed size, mapped once, filled from its start.
 ///
-/// Ownership: alive as long as an [`Extent`] or the writer names it; then unmapped.
+/// Ownership: alive as long as an [`Extent`] or the writer names it; then unmapped, and its file closed.
 struct Segment {
     base: NonNull<u8>,
     bytes: NonZeroUsize,
+    /// What is mapped; `None` for memory without a file.
+    file: Option<OwnedFd>,
 }
 
 // SAFETY: the mapping belongs to this value alone and lives until its drop. Its one writer touches only bytes that no
@@ -36,14 +43,44 @@ unsafe impl Send for Segment {}
 unsafe impl Sync for Segment {}
 
 impl Segment {
+    /// A memory file, or plain memory where none is to be had: no channel ends for want of a descriptor.
     fn create(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        Self::of_file(bytes).or_else(|_| Self::without_file(bytes))
+    }
+
+    fn of_file(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
+        let file = memfd_create("corecast segment", MemfdFlags::CLOEXEC)?;
+        rustix::fs::ftruncate(&file, bytes.get() as u64)?;
+        // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing that exists, and nobody else
+        // has the file, so that it keeps its length.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                bytes.get(),
+                PROTECTION,
+                MapFlags::SHARED,
+                &file,
+                0,
+            )
+        }?;
+        Self::mapped(base, bytes, Some(file))
+    }
+
+    fn without_file(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing that exists.
         let base =
-            unsafe { mmap_anonymous(ptr::null_mut(), bytes.get(), protection, MapFlags::PRIVATE) }?;
+            unsafe { mmap_anonymous(ptr::null_mut(), bytes.get(), PROTECTION, MapFlags::PRIVATE) }?;
+        Self::mapped(base, bytes, None)
+    }
+
+    fn mapped(
+        base: *mut c_void,
+        bytes: NonZeroUsize,
+        file: Option<OwnedFd>,
+    ) -> io::Result<Arc<Self>> {
         let base = NonNull::new(base.cast())
             .ok_or_else(|| io::Error::other("mmap of a segment returned a null address"))?;
-        Ok(Arc::new(Self { base, bytes }))
+        Ok(Arc::new(Self { base, bytes, file }))
     }
 }
 
@@ -67,12 +104,13 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Copies `bytes` into a segment of their own.
+    /// Copies `bytes` into a segment of their own, which has no file: it is small.
     ///
     /// # Errors
     /// There is no memory for it. `bytes` must not be empty.
     pub fn copy_of(bytes: &[u8]) -> io::Result<Self> {
-        let mut writer = SegmentWriter::with_capacity(bytes.len())?;
+        let capacity = NonZeroUsize::new(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut writer = SegmentWriter::of(Segment::without_file(capacity)?);
         let room = writer.room(bytes.len())?;
         let Some(target) = room.get_mut(..bytes.len()) else {
             return Err(io::Error::other("a new segment is smaller than asked for"));
@@ -90,6 +128,13 @@ impl Extent {
         let first = unsafe { self.segment.base.add(self.start) };
         // SAFETY: as above: the run is mapped, initialised and no longer written.
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.bytes) }
+    }
+
+    /// The file that holds this run, and where in it the run begins; `None` if only memory holds it.
+    #[must_use]
+    pub fn place_in_file(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        let file = self.segment.file.as_ref()?;
+        Some((file.as_fd(), self.start as u64))
     }
 
     /// How many bytes this run has.
@@ -151,16 +196,17 @@ impl SegmentWriter {
     /// # Errors
     /// There is no memory for it.
     pub fn new() -> io::Result<Self> {
-        Self::with_capacity(SEGMENT_BYTES)
+        let bytes = NonZeroUsize::new(SEGMENT_BYTES).ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(Self::of(Segment::create(bytes)?))
     }
 
-    fn with_capacity(bytes: usize) -> io::Result<Self> {
-        let bytes = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        Ok(Self {
-            segment: Segment::create(bytes)?,
+    /// A writer of a segment that nothing has been written to.
+    const fn of(segment: Arc<Segment>) -> Self {
+        Self {
+            segment,
             published: 0,
             filled: 0,
-        })
+        }
     }
 
     /// What has arrived and is not published.
@@ -258,9 +304,15 @@ impl fmt::Debug for SegmentWriter {
 /// one laggard keeps little alive.
 pub const SEGMENT_BYTES: usize = 2 << 20;
 
+const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::fs::sendfile;
 
     fn write(writer: &mut SegmentWriter, bytes: &[u8]) {
         writer.room(bytes.len()).unwrap()[..bytes.len()].copy_from_slice(bytes);
@@ -313,6 +365,61 @@ mod tests {
         drop(writer);
         let read = std::thread::spawn(move || extent.as_slice().to_vec());
         assert_eq!(read.join().unwrap(), b"kept");
+    }
+
+    /// What becomes of a segment that is still on its way to a reader.
+    #[derive(Clone, Copy)]
+    enum Retired {
+        Dropped,
+        /// As a ring would that uses its memory again.
+        Overwritten,
+    }
+
+    /// Sends pages of a segment, retires it before any of them is read, and says whether they arrived as published.
+    #[expect(clippy::disallowed_methods, reason = "no shard runs here")]
+    fn arrives_true(retired: Retired) -> bool {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut reader = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (sender, _) = listener.accept().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        let mut writer = SegmentWriter::new().unwrap();
+        let mut bytes = vec![0; 65_536];
+        fastrand::fill(&mut bytes);
+        write(&mut writer, &bytes);
+        let extent = writer.publish(bytes.len());
+        let (file, mut at) = extent.place_in_file().unwrap();
+        let sent = sendfile(&sender, file, Some(&mut at), bytes.len()).unwrap();
+        assert!(sent > 0, "nothing is on its way");
+        if matches!(retired, Retired::Overwritten) {
+            rustix::io::pwrite(file, &vec![0; bytes.len()], 0).unwrap();
+        }
+        drop((extent, writer));
+        // Memory that was given back is likely to be given out again.
+        for _ in 0..4 {
+            write(&mut SegmentWriter::new().unwrap(), &vec![0; SEGMENT_BYTES]);
+        }
+        let mut received = vec![0; sent];
+        reader.read_exact(&mut received).unwrap();
+        received == bytes[..sent]
+    }
+
+    #[test]
+    fn what_is_on_its_way_outlives_its_segment() {
+        assert!(arrives_true(Retired::Dropped));
+        assert!(
+            !arrives_true(Retired::Overwritten),
+            "this test sees nothing"
+        );
+    }
+
+    #[test]
+    fn without_a_file_a_segment_is_memory() {
+        let bytes = NonZeroUsize::new(4_096).unwrap();
+        let mut writer = SegmentWriter::of(Segment::without_file(bytes).unwrap());
+        write(&mut writer, b"kept");
+        let extent = writer.publish(4);
+        assert_eq!(extent.as_slice(), b"kept");
+        assert!(extent.place_in_file().is_none());
     }
 
     #[test]

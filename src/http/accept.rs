@@ -126,6 +126,8 @@ fn prepare(shard: &Rc<Shard>, stream: TcpStream, permit: Permit) -> Option<Conne
     let set = || {
         let socket = fd::of_stream(&stream);
         fcntl_setfd(socket, FdFlags::CLOEXEC)?;
+        // For sendfile, which would wait where everything else is told not to.
+        rustix::io::ioctl_fionbio(socket, true)?;
         let socket = SockRef::from(&socket);
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;

@@ -187,7 +187,7 @@ impl Viewer {
             }
             Next::Run(run) => {
                 relay.counters.lag.observe(lag_us);
-                let sent = send::poll_send(&mut self.stream, cx, run.bytes, calls);
+                let sent = send::poll_send_run(&mut self.stream, cx, &run, calls);
                 if let Poll::Ready(Ok(bytes)) = sent {
                     let closed_us = (bytes == run.bytes.len()).then_some(run.closed_us);
                     self.note_media(closed_us, was_in_burst);

@@ -4,20 +4,26 @@
 //! the viewer stands then is `viewer`'s business.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_lite::AsyncWrite;
 use glommio::net::TcpStream;
+use rustix::fs::sendfile;
+use rustix::io::Errno;
 
 use crate::channel::cursor::Cursor;
 use crate::channel::ring::{Lagged, Ring};
 use crate::metrics::Counter;
+use crate::shard::fd;
 
 /// What lies in one piece in front of a cursor.
 pub struct Run<'a> {
     /// The bytes.
     pub bytes: &'a [u8],
+    /// The file that holds them, if one does, and where in it they begin.
+    pub file: Option<(BorrowedFd<'a>, u64)>,
     /// When the newest chunk in it was closed, in microseconds of the clock.
     pub closed_us: u64,
 }
@@ -44,10 +50,41 @@ pub fn run<'a>(
         last = next;
     }
     let whole = first.extent.through(&last.extent);
+    let file = first.extent.place_in_file();
     Ok(Some(Run {
         bytes: whole.get(cursor.offset()..).unwrap_or_default(),
+        file: file.map(|(file, begin)| (file, begin + cursor.offset() as u64)),
         closed_us: last.closed_us,
     }))
+}
+
+/// Offers a run to the socket by reference, or as [`poll_send`] does where there is no file or the system refuses.
+///
+/// # Errors
+/// The connection is gone.
+pub fn poll_send_run(
+    stream: &mut TcpStream,
+    cx: &mut Context<'_>,
+    run: &Run<'_>,
+    calls: &Counter,
+) -> Poll<io::Result<usize>> {
+    let Some((file, begin)) = run.file else {
+        return poll_send(stream, cx, run.bytes, calls);
+    };
+    calls.add(1);
+    let mut at = begin;
+    match sendfile(fd::of_stream(stream), file, Some(&mut at), run.bytes.len()) {
+        Ok(bytes) => Poll::Ready(Ok(bytes)),
+        // What waits for room is a small piece: most likely it is not taken either, and then its wait is glommio's own.
+        Err(Errno::AGAIN | Errno::INTR) => {
+            let piece = run.bytes.get(..WAITING_BYTES).unwrap_or(run.bytes);
+            poll_send(stream, cx, piece, calls)
+        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP | Errno::PERM) => {
+            poll_send(stream, cx, run.bytes, calls)
+        }
+        Err(error) => Poll::Ready(Err(error.into())),
+    }
 }
 
 /// Offers bytes to the socket; pending means it takes none now and the task is woken when it does.
@@ -63,6 +100,9 @@ pub fn poll_send(
     calls.add(1);
     Pin::new(stream).poll_write(cx, bytes)
 }
+
+/// What is offered to a socket that took no page.
+const WAITING_BYTES: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +145,16 @@ mod tests {
         assert_eq!(run(&ring, cursor, 1000).unwrap().unwrap().bytes.len(), 27);
         assert_eq!(run(&ring, cursor, 5).unwrap().unwrap().bytes.len(), 7);
         assert_eq!(run(&ring, cursor, 8).unwrap().unwrap().bytes.len(), 17);
+    }
+
+    #[test]
+    fn a_run_says_where_in_its_file_it_begins() {
+        let ring = ring(5, 100);
+        let mut cursor = Cursor::at(3);
+        let place = |cursor| run(&ring, cursor, 1000).unwrap().unwrap().file.unwrap().1;
+        assert_eq!(place(cursor), 20);
+        cursor.advance(&ring, 7);
+        assert_eq!(place(cursor), 27);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use corecast::segment::SEGMENT_BYTES;
 use corecast_load::packets::Source;
 
 use crate::config::Config;
@@ -156,4 +157,37 @@ fn all_kinds_of_slowness_at_once_leave_healthy_viewers_alone() {
         .iter()
         .for_each(|viewer| viewer.seen().assert_whole());
     assert_eq!(upstream.double().connections(), 1);
+}
+
+#[test]
+fn bytes_on_their_way_stay_true_while_their_segments_go() {
+    // A segment each 0.4 s, of which the ring holds three, and viewers that are seconds behind what was sent to them.
+    let upstream = Upstream::live(Source::new(1, 40_000));
+    let config = Config::new()
+        .set("stream", "ring_ms", 1_000)
+        .set("stream", "burst_ms", 500)
+        .set("server", "write_stall_ms", 60_000);
+    let server = Server::start(&config.channel(7, &[upstream.url("/a.ts")]));
+    let healthy = [server.viewer(7), server.viewer(7)];
+    let slow: Vec<Viewer> = [3_000, 50_000, 200_000, 400_000]
+        .into_iter()
+        .flat_map(|rate| [rate; 4])
+        .map(|rate| server.viewer_reading(7, Reading::PerSecond(rate)))
+        .collect();
+    let segments = scaled(12, 150);
+    let limit = Duration::from_secs(scaled(30, 180));
+    healthy[0].wait_within(limit, "segments to go", |state| {
+        state.seen().bytes > segments * SEGMENT_BYTES as u64
+    });
+    for viewer in &slow {
+        viewer.seen().assert_spliced();
+        assert_eq!(viewer.ended(), None);
+    }
+    assert!(
+        server.metric(metric::SKIPS, &[]) > 10,
+        "nobody fell out of the ring"
+    );
+    healthy
+        .iter()
+        .for_each(|viewer| viewer.seen().assert_unbroken());
 }
