@@ -4,6 +4,7 @@
 //! [`home::Home`], the one place where the channel can start. How a viewer is sent its bytes is the business of
 //! `viewer`; where the bytes come from, of `upstream`.
 
+pub mod batch;
 pub mod chunk;
 pub mod cursor;
 pub mod home;

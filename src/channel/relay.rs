@@ -8,10 +8,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::channel::End;
+use crate::channel::batch::{GROUPS, Turns};
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::ring::Ring;
-use crate::channel::wakers::Wakers;
+use crate::channel::wakers::{Place, Wakers};
 use crate::clock::micros;
 use crate::config::Stream;
 use crate::metrics::{ChannelCounters, Counter};
@@ -26,8 +27,12 @@ pub struct Relay {
     pub limits: Stream,
     /// What is counted for the channel on this shard.
     pub counters: Rc<ChannelCounters>,
-    /// Tasks that wait for the next chunk, or for the end.
+    /// Tasks that wait for the next chunk, or for the end, to begin.
     pub news: Wakers,
+    /// Viewers that have all there is, in the groups that take turns.
+    groups: [Wakers; GROUPS],
+    next_group: Cell<usize>,
+    turns: RefCell<Turns>,
     /// Tasks that wait for the channel's end alone: those whose socket takes nothing now.
     pub ends: Wakers,
     ring: RefCell<Ring>,
@@ -46,6 +51,9 @@ impl Relay {
             limits,
             counters,
             news: Wakers::default(),
+            groups: Default::default(),
+            next_group: Cell::new(0),
+            turns: RefCell::default(),
             ends: Wakers::default(),
             ring: RefCell::new(ring),
             viewers: Cell::new(0),
@@ -59,8 +67,21 @@ impl Relay {
         self.ring.borrow()
     }
 
-    /// Appends chunks from the home shard and wakes who waits for them.
-    pub fn extend(&self, chunks: Vec<Arc<Chunk>>) {
+    /// A place among those that wait for more, in one group after the other.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let group = self.next_group.get();
+        self.next_group.set((group + 1) % GROUPS);
+        self.groups.get(group).unwrap_or(&self.news).place()
+    }
+
+    /// Appends chunks from the home shard and wakes those whose turn it is, where chunks wait `batch_us`.
+    ///
+    /// Says when [`Relay::wake_overdue`] must be called if no chunk comes.
+    pub fn extend(&self, chunks: Vec<Arc<Chunk>>, batch_us: u64, now_us: u64) -> Option<u64> {
+        let head_bytes = chunks
+            .last()
+            .map_or(0, |chunk| chunk.bytes_before + chunk.extent.len() as u64);
         let mut ring = self.ring.borrow_mut();
         let before = ring.bytes();
         for chunk in chunks {
@@ -70,6 +91,27 @@ impl Relay {
         drop(ring);
         adjust(&self.counters.ring_bytes, before, after);
         self.news.wake_all();
+        let mut turns = self.turns.borrow_mut();
+        self.wake(turns.arrive(head_bytes, batch_us, now_us));
+        turns.due_us()
+    }
+
+    /// Wakes those whose turn has passed without a chunk.
+    pub fn wake_overdue(&self, now_us: u64) {
+        let overdue = self.turns.borrow_mut().overdue(now_us);
+        self.wake(overdue);
+    }
+
+    /// When [`Relay::wake_overdue`] has somebody to wake; `None` if nobody waits.
+    #[must_use]
+    pub fn due_us(&self) -> Option<u64> {
+        self.turns.borrow().due_us()
+    }
+
+    fn wake(&self, groups: [bool; GROUPS]) {
+        let due = self.groups.iter().zip(groups);
+        due.filter(|(_, is_due)| *is_due)
+            .for_each(|(group, _)| group.wake_all());
     }
 
     /// Says that nothing more will come and wakes everybody.
@@ -78,6 +120,7 @@ impl Relay {
             self.end.set(Some(end));
         }
         self.news.wake_all();
+        self.wake([true; GROUPS]);
         self.ends.wake_all();
     }
 

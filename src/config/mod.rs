@@ -113,6 +113,15 @@ impl Default for Admin {
     }
 }
 
+/// How long chunks wait so that viewers get more at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batch {
+    /// The longer, the more calls the shard's viewers would cost.
+    Auto,
+    /// This long. Bound: 0 to 1 s.
+    Fixed(Duration),
+}
+
 /// `[stream]`: how a channel is cut, kept and given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -120,6 +129,8 @@ pub struct Stream {
     pub chunk_bytes_max: usize,
     /// A chunk is closed when its oldest packet is this old. Bound: 1 ms to 1 s.
     pub chunk_age: Duration,
+    /// How long chunks wait so that viewers get more at once.
+    pub batch: Batch,
     /// Media kept per channel. Bound: 1 s to 10 min.
     pub ring: Duration,
     /// Unit: bytes kept per channel at most. Bound: 1 MiB to 1 GiB.
@@ -145,6 +156,7 @@ impl Default for Stream {
         Self {
             chunk_bytes_max: 32_712,
             chunk_age: Duration::from_millis(40),
+            batch: Batch::Auto,
             ring: Duration::from_secs(10),
             ring_bytes_max: 32 * 1_024 * 1_024,
             burst: Duration::from_secs(2),
@@ -298,6 +310,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
         &[
             "chunk_bytes_max",
             "chunk_age_ms",
+            "batch_ms",
             "ring_ms",
             "ring_bytes_max",
             "burst_ms",

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use super::error::{Fault, Origin};
 use super::read::{Reader, shown, whole_in, wrong_type};
 use super::secret_file::read_secret;
 use super::tree::{Node, Value};
-use super::{Admin, Engine, Server, Shards, SlowPolicy, Stream};
+use super::{Admin, Batch, Engine, Server, Shards, SlowPolicy, Stream};
 use crate::account::secret::{PASSWORD_BYTES_MAX, Secret};
 
 /// Reads `[server]`. The addresses come with the place where each was given.
@@ -75,6 +76,7 @@ pub(super) fn stream(reader: &mut Reader<'_>, base: &Stream) -> Stream {
     let stream = Stream {
         chunk_bytes_max: chunk_bytes_max(reader, base.chunk_bytes_max),
         chunk_age: reader.millis("chunk_age_ms", 1..=1_000, base.chunk_age),
+        batch: batch(reader, base.batch),
         ring: reader.millis("ring_ms", 1_000..=600_000, base.ring),
         ring_bytes_max: reader.size("ring_bytes_max", MIB..=1_024 * MIB, base.ring_bytes_max),
         burst: reader.millis("burst_ms", 0..=600_000, base.burst),
@@ -208,23 +210,41 @@ fn listen(reader: &mut Reader<'_>) -> Option<(Vec<SocketAddr>, Vec<Origin>)> {
 }
 
 fn shards(reader: &mut Reader<'_>) -> Shards {
-    let Some(node) = reader.take("shards") else {
-        return Shards::Auto;
+    let count = match auto_or(reader, "shards", 1..=SHARDS_MAX) {
+        Some(Some(count)) => usize::try_from(count).ok().and_then(NonZeroUsize::new),
+        Some(None) | None => None,
     };
+    count.map_or(Shards::Auto, Shards::Count)
+}
+
+fn batch(reader: &mut Reader<'_>, base: Batch) -> Batch {
+    match auto_or(reader, "batch_ms", 0..=1_000) {
+        Some(Some(millis)) => Batch::Fixed(Duration::from_millis(millis)),
+        Some(None) => Batch::Auto,
+        None => base,
+    }
+}
+
+/// A number, or `Some(None)` for the word "auto"; `None` if the key is not set as it may be.
+fn auto_or(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+) -> Option<Option<u64>> {
+    let node = reader.take(key)?;
     let read = match node.value {
-        Value::Bare(text) | Value::Text(text) if text == "auto" => return Shards::Auto,
+        Value::Bare(text) | Value::Text(text) if text == "auto" => return Some(None),
         Value::Text(text) => Err(Fault::NotAWord {
             value: shown(&text),
             allowed: "\"auto\" or a number is allowed",
         }),
-        number => whole_in(number, &(1..=SHARDS_MAX)),
+        number => whole_in(number, &range),
     };
-    let count = read.map(|count| usize::try_from(count).ok().and_then(NonZeroUsize::new));
-    match count {
-        Ok(count) => count.map_or(Shards::Auto, Shards::Count),
+    match read {
+        Ok(number) => Some(Some(number)),
         Err(fault) => {
-            reader.fault("shards", node.origin, fault);
-            Shards::Auto
+            reader.fault(key, node.origin, fault);
+            None
         }
     }
 }

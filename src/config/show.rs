@@ -9,7 +9,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::read::Provenance;
-use super::{Account, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
+use super::{Account, Batch, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
 
 /// Writes the whole configuration as TOML; beside each value stands where it came from.
 ///
@@ -221,15 +221,20 @@ impl Page<'_> {
     }
 }
 
-fn stream_values(stream: &Stream) -> [(&'static str, String); 11] {
+fn stream_values(stream: &Stream) -> [(&'static str, String); 12] {
     let millis = |duration: Duration| duration.as_millis().to_string();
     let slow = match stream.slow {
         SlowPolicy::Skip => "skip",
         SlowPolicy::Drop => "drop",
     };
+    let batch = match stream.batch {
+        Batch::Auto => text("auto"),
+        Batch::Fixed(batch) => millis(batch),
+    };
     [
         ("chunk_bytes_max", stream.chunk_bytes_max.to_string()),
         ("chunk_age_ms", millis(stream.chunk_age)),
+        ("batch_ms", batch),
         ("ring_ms", millis(stream.ring)),
         ("ring_bytes_max", stream.ring_bytes_max.to_string()),
         ("burst_ms", millis(stream.burst)),

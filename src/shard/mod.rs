@@ -26,13 +26,16 @@ use glommio::sync::Gate;
 
 use crate::account::{Accounts, Throttle};
 use crate::admin::scrape::Scrapes;
+use crate::channel::batch::Load;
+use crate::channel::chunk::Chunk;
 use crate::channel::home::Home;
 use crate::channel::id::ChannelId;
 use crate::channel::relay::Relay;
 use crate::channel::table::{Seat, Table};
+use crate::channel::wakers::Wakers;
 use crate::channel::{End, NotStarted};
-use crate::clock::{Clock, Epoch};
-use crate::config::{Config, Stream, Upstream};
+use crate::clock::{Clock, Epoch, micros};
+use crate::config::{Batch, Config, Stream, Upstream};
 use crate::metrics::ShardCounters;
 use crate::shard::drain::Drain;
 use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
@@ -103,6 +106,9 @@ pub struct Shard {
     pub connector: Connector,
     /// Its viewers now.
     pub viewers: Cell<usize>,
+    load: RefCell<Load>,
+    /// Signalled when viewers wait for their turn.
+    batched: Wakers,
     tasks: Gate,
 }
 
@@ -128,6 +134,8 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         scrapes: Scrapes::default(),
         connector: Connector::new(),
         viewers: Cell::new(0),
+        load: RefCell::default(),
+        batched: Wakers::default(),
         tasks: Gate::new(),
         process: Arc::clone(&setup.process),
     });
@@ -140,6 +148,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         glommio::spawn_local(shard.clock.clone().drive()),
         glommio::spawn_local(retry_feeds(Rc::clone(&shard))),
         glommio::spawn_local(end_lingers(Rc::clone(&shard))),
+        glommio::spawn_local(send_overdue(Rc::clone(&shard))),
     ];
     for inlet in inlets {
         let shard = Rc::clone(&shard);
@@ -285,6 +294,19 @@ impl Shard {
         self.feeds.offer(to, message)
     }
 
+    /// Gives a relay its chunks; its viewers are woken when it is their turn.
+    fn extend(&self, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
+        let now_us = self.clock.now_us();
+        self.load.borrow_mut().note(relay.viewers(), now_us);
+        let batch_us = match relay.limits.batch {
+            Batch::Auto => self.load.borrow().batch_us(),
+            Batch::Fixed(batch) => micros(batch),
+        };
+        if relay.extend(chunks, batch_us, now_us).is_some() {
+            self.batched.wake_all();
+        }
+    }
+
     fn home(&self, id: ChannelId) -> usize {
         let config = self.config();
         let upstreams = match id {
@@ -315,7 +337,7 @@ impl Shard {
                     .relay(channel)
                     .filter(|relay| relay.epoch == epoch)
                 {
-                    relay.extend(chunks);
+                    self.extend(&relay, chunks);
                 }
             }
             Message::Ended {
@@ -436,6 +458,26 @@ async fn end_lingers(shard: Rc<Shard>) {
         }
         for relay in shard.table.expire(shard.clock.now_us()) {
             shard.unsubscribe(&relay);
+        }
+    }
+}
+
+/// Wakes viewers whose turn passed without a chunk, for as long as any wait.
+#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
+async fn send_overdue(shard: Rc<Shard>) {
+    loop {
+        shard.batched.next_event().await;
+        loop {
+            let relays = shard.table.relays();
+            let Some(due_us) = relays.iter().filter_map(|relay| relay.due_us()).min() else {
+                break;
+            };
+            drop(relays);
+            shard.clock.at(due_us).await;
+            let now_us = shard.clock.now_us();
+            for relay in shard.table.relays() {
+                relay.wake_overdue(now_us);
+            }
         }
     }
 }

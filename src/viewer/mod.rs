@@ -78,7 +78,7 @@ impl Viewer {
         asked_us: u64,
     ) -> Self {
         let relay = seat.relay();
-        let (news, ends) = (relay.news.place(), relay.ends.place());
+        let (news, ends) = (relay.place(), relay.ends.place());
         let place = Place::new(head, start, &relay.ring(), shard.clock.now_us());
         Self {
             shard,

@@ -35,6 +35,7 @@ mod wire;
 
 mod ace;
 mod bad_engine;
+mod batch;
 mod commands;
 mod corpus;
 mod dead_peer;

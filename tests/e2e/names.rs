@@ -43,6 +43,8 @@ pub(crate) mod metric {
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
     pub(crate) const REJECTS: &str = "viewer_rejects_total";
     pub(crate) const RESYNCS: &str = "ts_resyncs_total";
+    pub(crate) const SEND_CALLS: &str = "send_calls_total";
+    pub(crate) const SENT_BYTES: &str = "viewer_sent_bytes_total";
     pub(crate) const SKIPPED_BYTES: &str = "viewer_skipped_bytes_total";
     pub(crate) const SKIPS: &str = "viewer_skips_total";
     pub(crate) const STALLS: &str = "upstream_stalls_total";

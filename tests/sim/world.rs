@@ -327,7 +327,7 @@ impl Follower {
     fn take(&mut self, news: Vec<Arc<Chunk>>) {
         for chunk in news {
             self.lost_chunks += self.naive.push(&chunk);
-            self.relay.extend(vec![chunk]);
+            self.relay.extend(vec![chunk], 0, 0);
             self.naive
                 .compare(&self.relay.ring(), micros(self.relay.limits.burst));
         }

@@ -17,6 +17,28 @@ fn a_channel_has_the_stream_defaults_but_for_what_it_sets() {
 }
 
 #[test]
+fn a_wait_is_a_time_or_follows_the_load() {
+    let config = read(
+        "[stream]\nbatch_ms = 250\n\
+         [[channel]]\nid = 7\nname = \"News\"\nbatch_ms = \"auto\"\n\
+         [[channel.upstream]]\ndemo = true\n",
+    );
+    let fixed = Batch::Fixed(Duration::from_millis(250));
+    assert_eq!(
+        (config.stream.batch, config.channels[0].stream.batch),
+        (fixed, Batch::Auto)
+    );
+    assert_error(
+        "[stream]\nbatch_ms = 1001\n",
+        "is 1001, 0 to 1000 is allowed",
+    );
+    assert_error(
+        "[stream]\nbatch_ms = \"soon\"\n",
+        "\"soon\" is not allowed, \"auto\" or a number is allowed",
+    );
+}
+
+#[test]
 fn chunks_are_whole_packets_and_a_burst_fits_the_ring() {
     read("[stream]\nchunk_bytes_max = 376\nburst_ms = 1000\nring_ms = 1000\n");
     assert_error(

@@ -1,0 +1,270 @@
+//! How long chunks may wait so that viewers get more of them in one call. (pure)
+//!
+//! A viewer costs about as much per call as per 30 KiB, so that what is sent at once to few is gathered for many. Who
+//! waits is in `wakers`, what is sent in `viewer`. The rule: latency first while there is room, throughput when there is
+//! not, and whatever waits is sent in time although nothing follows.
+
+use std::time::Duration;
+
+use crate::clock::micros;
+
+/// What one shard's viewers would cost if each chunk went out at once, and how long chunks wait therefore.
+#[derive(Debug, Default)]
+pub struct Load {
+    began_us: u64,
+    writes: u64,
+    /// What the wait was chosen for.
+    writes_per_s: u64,
+}
+
+impl Load {
+    /// Counts one chunk that was due to so many viewers.
+    pub fn note(&mut self, viewers: usize, now_us: u64) {
+        self.writes += viewers as u64;
+        let elapsed_us = now_us.saturating_sub(self.began_us);
+        if elapsed_us < WINDOW_US {
+            return;
+        }
+        let seen = self.writes.saturating_mul(1_000_000) / elapsed_us;
+        // What moves about a bound would change the pace of everybody at each turn.
+        if seen.abs_diff(self.writes_per_s) > self.writes_per_s / 5 {
+            self.writes_per_s = seen;
+        }
+        self.began_us = now_us;
+        self.writes = 0;
+    }
+
+    /// How long chunks wait.
+    ///
+    /// Unit: microseconds. Bound: 0 to [`BATCH_MAX`].
+    #[must_use]
+    pub fn batch_us(&self) -> u64 {
+        let above = self.writes_per_s.saturating_sub(WRITES_FREE);
+        let most = WRITES_FULL - WRITES_FREE;
+        micros(BATCH_MAX) * above.min(most) / most
+    }
+}
+
+/// When each group of a channel's viewers is woken.
+///
+/// Shape: the groups take turns, a part of the wait after one another, so that not all viewers are served at once.
+#[derive(Debug)]
+pub struct Turns {
+    groups: [Turn; GROUPS],
+    head_bytes: u64,
+    batch_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    /// Which of its turns the group was woken in last.
+    number: u64,
+    /// Bytes of the channel when it was.
+    bytes: u64,
+}
+
+impl Turns {
+    /// Nobody has been woken yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            groups: [Turn::default(); GROUPS],
+            head_bytes: 0,
+            batch_us: 0,
+        }
+    }
+
+    /// Says for each group whether it is woken, now that the channel has `head_bytes` in all and chunks wait `batch_us`.
+    pub fn arrive(&mut self, head_bytes: u64, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
+        self.head_bytes = self.head_bytes.max(head_bytes);
+        self.batch_us = batch_us;
+        self.wake(
+            |turns, group, turn| {
+                let waiting = turns.head_bytes.saturating_sub(turn.bytes);
+                turns.number(group, now_us) != turn.number || waiting >= WAITING_BYTES_MAX
+            },
+            now_us,
+        )
+    }
+
+    /// The same for groups whose turn has passed without a chunk that would have woken them.
+    pub fn overdue(&mut self, now_us: u64) -> [bool; GROUPS] {
+        self.wake(
+            |turns, group, turn| {
+                turns
+                    .due_of(group, turn)
+                    .is_some_and(|due_us| due_us <= now_us)
+            },
+            now_us,
+        )
+    }
+
+    /// When [`Turns::overdue`] has something to say if no chunk comes; `None` if nobody waits.
+    #[must_use]
+    pub fn due_us(&self) -> Option<u64> {
+        let groups = self.groups.iter().enumerate();
+        groups
+            .filter_map(|(group, turn)| self.due_of(group, turn))
+            .min()
+    }
+
+    fn wake(
+        &mut self,
+        is_due: impl Fn(&Self, usize, &Turn) -> bool,
+        now_us: u64,
+    ) -> [bool; GROUPS] {
+        let mut woken = [false; GROUPS];
+        let mut groups = self.groups;
+        for ((group, turn), woken) in groups.iter_mut().enumerate().zip(&mut woken) {
+            if is_due(self, group, turn) {
+                *woken = true;
+                *turn = Turn {
+                    number: self.number(group, now_us),
+                    bytes: self.head_bytes,
+                };
+            }
+        }
+        self.groups = groups;
+        woken
+    }
+
+    /// Which of its turns a group is in. Where chunks do not wait, each moment is one.
+    fn number(&self, group: usize, now_us: u64) -> u64 {
+        let shift_us = self.batch_us * group as u64 / GROUPS as u64;
+        (now_us + shift_us) / self.batch_us.max(1)
+    }
+
+    fn due_of(&self, group: usize, turn: &Turn) -> Option<u64> {
+        let shift_us = self.batch_us * group as u64 / GROUPS as u64;
+        let end_us = (turn.number + 1)
+            .saturating_mul(self.batch_us)
+            .saturating_sub(shift_us);
+        (turn.bytes < self.head_bytes).then_some(end_us + SLACK_US)
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// In how many groups a channel's viewers are.
+pub const GROUPS: usize = 4;
+
+/// The longest wait that load leads to.
+pub const BATCH_MAX: Duration = Duration::from_millis(95);
+
+/// Calls per second up to which nothing waits.
+const WRITES_FREE: u64 = 1_000;
+
+/// Calls per second from which on chunks wait as long as they may.
+const WRITES_FULL: u64 = 5_000;
+
+/// Over how long calls are counted.
+const WINDOW_US: u64 = 1_000_000;
+
+/// What waits for a group at most: more makes a call no cheaper.
+const WAITING_BYTES_MAX: u64 = 256 * 1024;
+
+/// How late a chunk may be before those that wait are sent without it.
+const SLACK_US: u64 = 50_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second of so many chunks for so many viewers.
+    fn second(load: &mut Load, second: u64, chunks: u64, viewers: usize) -> u64 {
+        for chunk in 1..=chunks {
+            load.note(viewers, second * 1_000_000 + chunk * 1_000_000 / chunks);
+        }
+        load.batch_us()
+    }
+
+    #[test]
+    fn few_viewers_are_sent_each_chunk_and_many_wait_longer_and_longer() {
+        let mut load = Load::default();
+        assert_eq!(load.batch_us(), 0);
+        assert_eq!(second(&mut load, 0, 30, 30), 0);
+        assert_eq!(second(&mut load, 1, 30, 100), 47_500);
+        assert_eq!(second(&mut load, 2, 30, 1_000), 95_000);
+        assert_eq!(second(&mut load, 3, 30, 10), 0);
+    }
+
+    #[test]
+    fn the_wait_follows_no_small_change() {
+        let mut load = Load::default();
+        let wait_us = second(&mut load, 0, 30, 100);
+        assert_eq!(second(&mut load, 1, 30, 119), wait_us);
+        assert_eq!(second(&mut load, 2, 30, 81), wait_us);
+        assert!(second(&mut load, 3, 30, 121) > wait_us);
+    }
+
+    /// When each group is woken by chunks of `bytes` that come every `every_us`.
+    fn woken(turns: &mut Turns, every_us: u64, bytes: u64, batch_us: u64) -> [Vec<u64>; GROUPS] {
+        let mut woken: [Vec<u64>; GROUPS] = Default::default();
+        for chunk in 1..=100 {
+            let now_us = 1_000_000 + chunk * every_us;
+            let groups = turns.arrive(chunk * bytes, batch_us, now_us);
+            for (group, woken) in groups.into_iter().zip(&mut woken) {
+                woken.extend(group.then_some(now_us));
+            }
+        }
+        woken
+    }
+
+    #[test]
+    fn without_a_wait_every_chunk_wakes_everybody() {
+        for woken in woken(&mut Turns::new(), 32_712, 32_712, 0) {
+            assert_eq!(woken.len(), 100);
+        }
+    }
+
+    #[test]
+    fn a_wait_is_at_most_a_chunk_longer_and_on_the_average_what_was_asked_for() {
+        for woken in woken(&mut Turns::new(), 32_712, 32_712, 95_000) {
+            let longest = woken.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+            assert_eq!(longest, 3 * 32_712);
+            let over_us = woken.last().unwrap() - woken[0];
+            let mean_us = over_us / (woken.len() as u64 - 1);
+            assert!((92_000..=98_500).contains(&mean_us), "{mean_us}");
+        }
+    }
+
+    #[test]
+    fn the_groups_take_turns() {
+        let woken = woken(&mut Turns::new(), 5_000, 1_880, 100_000);
+        let phases = woken.map(|woken| woken[2] % 100_000);
+        let distinct: std::collections::BTreeSet<_> = phases.into_iter().collect();
+        assert_eq!(distinct.len(), GROUPS, "{phases:?}");
+    }
+
+    #[test]
+    fn what_fills_a_call_does_not_wait() {
+        for woken in woken(&mut Turns::new(), 1_000, 100_000, 95_000) {
+            assert!(woken.windows(2).all(|two| two[1] - two[0] <= 3_000));
+        }
+    }
+
+    #[test]
+    fn what_waits_is_sent_although_nothing_follows() {
+        let mut turns = Turns::new();
+        assert_eq!(turns.due_us(), None);
+        assert_eq!(turns.arrive(188, 100_000, 1_000_000), [true; GROUPS]);
+        assert_eq!(turns.due_us(), None, "nobody waits");
+        assert_eq!(turns.arrive(376, 100_000, 1_010_000), [false; GROUPS]);
+        let mut sent = [false; GROUPS];
+        while let Some(due_us) = turns.due_us() {
+            assert!(due_us <= 1_010_000 + 100_000 + SLACK_US);
+            assert_eq!(turns.overdue(due_us - 1), [false; GROUPS]);
+            let woken = turns.overdue(due_us);
+            assert!(woken.contains(&true));
+            for (sent, woken) in sent.iter_mut().zip(woken) {
+                assert!(!(*sent && woken), "twice");
+                *sent |= woken;
+            }
+        }
+        assert_eq!(sent, [true; GROUPS]);
+    }
+}
