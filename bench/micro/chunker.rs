@@ -1,7 +1,8 @@
 //! Instructions from bytes to chunks: resync and chunker over one MiB of an 8 Mbit/s channel.
 //!
-//! What is done with the bytes besides (reading, memory, publishing) is not counted. The rule: the channel has been
-//! running before, so tables are known and nothing grows for the first time.
+//! Beside them stand the two other looks at each packet, which a fetch takes before and after: its pulse, and the
+//! counters of what is published. What is done with the bytes besides (reading, memory, publishing) is not counted. The
+//! rule: the channel has been running before, so tables are known and nothing grows for the first time.
 #![expect(
     clippy::exit,
     clippy::needless_pass_by_value,
@@ -12,11 +13,13 @@
 
 use std::hint::black_box;
 
-use corecast::ts::chunker::Chunker;
+use corecast::ts::chunker::{Chunker, UNDECIDED_PACKETS_MAX};
+use corecast::ts::continuity::Continuity;
 use corecast::ts::packet::{PID_NULL, SYNC, TsPacket};
 use corecast::ts::resync::{Resync, Step};
 use corecast::ts::{CHUNK_PACKETS, PACKET_BYTES};
 use corecast::upstream::demo::Demo;
+use corecast::upstream::pulse::Pulse;
 use gungraun::prelude::*;
 
 /// A running channel and the MiB that comes next.
@@ -45,6 +48,28 @@ impl Arrival {
             }
         }
         Self::of(broadcast, read_bytes, whole)
+    }
+
+    /// The same whose sender means harm: as many pictures as can be read to no end, each without a slice.
+    fn endless(unit: &[u8]) -> Self {
+        let mut broadcast = broadcast(2 * MIB);
+        let packets = broadcast.as_chunks_mut::<PACKET_BYTES>().0;
+        let video = packets
+            .iter_mut()
+            .filter(|packet| TsPacket::new(packet).pid() == PID_VIDEO);
+        for (packet, number) in video.zip(0_u64..) {
+            let is_start = number.is_multiple_of(UNDECIDED_PACKETS_MAX);
+            packet[1] = packet[1] & !UNIT_START | if is_start { UNIT_START } else { 0 };
+            packet[3] = packet[3] & 0x0F | PAYLOAD;
+            let (_, payload) = packet.split_at_mut(4);
+            let begin: &[u8] = if is_start { PES_START } else { &[] };
+            let bytes = begin.iter().chain(unit.iter().cycle());
+            payload
+                .iter_mut()
+                .zip(bytes)
+                .for_each(|(to, byte)| *to = *byte);
+        }
+        Self::of(broadcast, 64 << 10, whole)
     }
 
     fn of(mut broadcast: Vec<u8>, read_bytes: usize, spoil: fn(Vec<u8>) -> Vec<u8>) -> Self {
@@ -141,13 +166,103 @@ fn resync_and_chunk_a_mib(mut arrival: Arrival) -> Arrival {
     arrival
 }
 
-library_benchmark_group!(name = chunker, benchmarks = resync_and_chunk_a_mib);
+/// Wants no packet lost, though a chunk ends where a picture might begin.
+fn check_endless(arrival: Arrival) {
+    assert!((2 * 32..4 * 35).contains(&arrival.chunks));
+}
+
+#[library_benchmark(teardown = check_endless)]
+#[bench::messages(Arrival::endless(MESSAGES))]
+#[bench::short_units(Arrival::endless(SHORT_UNITS))]
+#[bench::a_unit_of_no_meaning(Arrival::endless(FILLER))]
+fn resync_and_chunk_a_mib_without_end(mut arrival: Arrival) -> Arrival {
+    black_box(&mut arrival).judge();
+    arrival
+}
+
+/// Wants the media time of all that came.
+fn check_pulse((pulse, _): (Pulse, Vec<u8>)) {
+    assert!((2_000_000..2_200_000).contains(&pulse.received_us()));
+}
+
+/// The pulse of a channel that has had a MiB, and the one that comes next.
+fn running() -> (Pulse, Vec<u8>) {
+    let mut bytes = broadcast(2 * MIB);
+    let next = bytes.split_off(MIB / PACKET_BYTES * PACKET_BYTES);
+    let mut pulse = Pulse::new();
+    feel(&mut pulse, &bytes);
+    (pulse, next)
+}
+
+fn feel(pulse: &mut Pulse, bytes: &[u8]) {
+    for (packet, number) in bytes.as_chunks().0.iter().zip(0_u64..) {
+        if number.is_multiple_of(READ_PACKETS) {
+            pulse.arrive(number);
+        }
+        pulse.take(TsPacket::new(packet), true);
+    }
+}
+
+#[library_benchmark(teardown = check_pulse)]
+#[bench::running(running())]
+fn feel_the_pulse_of_a_mib((mut pulse, bytes): (Pulse, Vec<u8>)) -> (Pulse, Vec<u8>) {
+    feel(black_box(&mut pulse), &bytes);
+    (pulse, bytes)
+}
+
+/// Wants every counter to have followed the one before.
+fn check_counters((continuity, _): (Continuity, Vec<u8>)) {
+    assert!(continuity.errors() == 0 && continuity.last(PID_VIDEO).is_some());
+}
+
+#[library_benchmark(teardown = check_counters)]
+#[bench::running((Continuity::new(), broadcast(MIB)))]
+fn follow_the_counters_of_a_mib(
+    (mut continuity, bytes): (Continuity, Vec<u8>),
+) -> (Continuity, Vec<u8>) {
+    let sent = black_box(&mut continuity);
+    for packet in bytes.as_chunks().0 {
+        sent.push(TsPacket::new(packet));
+    }
+    (continuity, bytes)
+}
+
+library_benchmark_group!(
+    name = chunker,
+    benchmarks = [
+        resync_and_chunk_a_mib,
+        resync_and_chunk_a_mib_without_end,
+        feel_the_pulse_of_a_mib,
+        follow_the_counters_of_a_mib
+    ]
+);
 
 main!(library_benchmark_groups = chunker);
 
 const MIB: usize = 1 << 20;
 
 const BITS_PER_SECOND: u64 = 8_000_000;
+
+/// Packets of one read.
+const READ_PACKETS: u64 = (64 << 10) / PACKET_BYTES as u64;
+
+/// In the second byte of a packet.
+const UNIT_START: u8 = 0x40;
+
+/// In the fourth byte: payload and nothing else.
+const PAYLOAD: u8 = 0x10;
+
+/// Header of a video's PES packet without times, and the start of an SEI unit.
+const PES_START: &[u8] = &[0, 0, 1, 0xE0, 0, 0, 0x80, 0, 0, 0, 0, 1, 0x06];
+
+/// Messages of one byte each.
+const MESSAGES: &[u8] = &[5, 1, 0x80];
+
+/// Access unit delimiters.
+const SHORT_UNITS: &[u8] = &[0, 0, 1, 0x09];
+
+/// Neither a start code nor a message of such a kind that it ends.
+const FILLER: &[u8] = &[0xFF];
 
 /// In the flags of an adaptation field.
 const RANDOM_ACCESS: u8 = 0x40;

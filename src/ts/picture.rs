@@ -46,13 +46,14 @@ pub enum Picture {
 
 /// Reads one PES packet after the other, each as far as is needed.
 ///
-/// Bound: at most [`SEQUENCE_BYTES_MAX`] bytes of a parameter set are kept; the rest of a longer one is left out.
+/// Bound: each byte is looked at twice at most, whatever it is, in whatever cut. At most [`SEQUENCE_BYTES_MAX`] bytes of a
+/// parameter set are kept; the rest of a longer one is left out.
 #[derive(Debug)]
 pub struct PictureScan {
     syntax: Syntax,
     place: Place,
-    /// The bytes before, the last one lowest.
-    tail: u32,
+    /// How many zeros stand right before the next byte, two standing for any more.
+    zeros: usize,
     picture: Picture,
     has_recovery: bool,
     sequence: Vec<u8>,
@@ -66,7 +67,7 @@ impl PictureScan {
         Self {
             syntax: Syntax::Mpeg,
             place: Place::Over,
-            tail: TAIL_START,
+            zeros: 0,
             picture: Picture::Dependent,
             has_recovery: false,
             sequence: Vec::with_capacity(SEQUENCE_BYTES_MAX),
@@ -78,7 +79,7 @@ impl PictureScan {
     pub fn begin(&mut self, syntax: Syntax) {
         self.syntax = syntax;
         self.place = Place::Header(0);
-        self.tail = TAIL_START;
+        self.zeros = 0;
         self.picture = Picture::Unknown;
         self.has_recovery = false;
         self.sequence.clear();
@@ -87,11 +88,9 @@ impl PictureScan {
 
     /// Takes the next payload of the PES packet; answers what is known by now.
     pub fn take(&mut self, payload: &[u8]) -> Picture {
-        for byte in payload {
-            if self.place == Place::Over {
-                break;
-            }
-            self.step(*byte);
+        let mut rest = payload;
+        while !rest.is_empty() && self.is_reading() {
+            rest = self.step(rest);
         }
         self.picture
     }
@@ -116,45 +115,79 @@ impl PictureScan {
         self.is_sequence_whole.then_some(&self.sequence)
     }
 
-    fn step(&mut self, byte: u8) {
+    /// Takes the bytes that stand in the same place as the first one; answers the rest.
+    fn step<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let Some((first, behind)) = bytes.split_first() else {
+            return bytes;
+        };
         match self.place {
             Place::Header(read) => {
-                self.place = after_header_byte(read, byte);
+                self.place = after_header_byte(read, *first);
                 if self.place == Place::Over {
                     self.picture = Picture::Dependent;
                 }
-                return;
+                behind
             }
             Place::Options(left) => {
-                self.place = if left > 1 {
-                    Place::Options(left - 1)
-                } else {
-                    Place::Between
+                let left = usize::from(left);
+                self.place = match left.checked_sub(bytes.len()).map(u8::try_from) {
+                    Some(Ok(left)) if left > 0 => Place::Options(left),
+                    _ => Place::Between,
                 };
-                return;
+                bytes.get(left..).unwrap_or_default()
             }
+            Place::Code => {
+                self.zeros = usize::from(*first == 0);
+                self.begin_unit(*first);
+                behind
+            }
+            Place::Between | Place::Sei(_) | Place::Sequence => self.read_unit(bytes),
+            Place::Over => &[],
+        }
+    }
+
+    /// Reads the unit as far as it goes; answers what is behind the start code that ends it.
+    fn read_unit<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = start_code(self.zeros, bytes);
+        let unit = end.and_then(|end| bytes.get(..end)).unwrap_or(bytes);
+        match self.place {
+            Place::Sequence => self.keep(unit),
+            Place::Sei(sei) => self.read_messages(sei, unit),
             _ => {}
         }
-        self.tail = self.tail << 8 | u32::from(byte);
-        if self.tail & 0x00FF_FFFF == 0x00_0001 {
-            self.end_unit();
-            self.place = Place::Code;
-            return;
-        }
-        match self.place {
-            Place::Code => self.begin_unit(byte),
-            Place::Sequence => self.keep(byte),
+        let Some(end) = end else {
+            let zeros = unit.iter().rev().take_while(|byte| **byte == 0).take(2);
+            self.zeros = match zeros.count() {
+                zeros if zeros == unit.len() => (self.zeros + zeros).min(2),
+                zeros => zeros,
+            };
+            return &[];
+        };
+        self.end_unit();
+        self.place = Place::Code;
+        bytes.get(end + 1..).unwrap_or_default()
+    }
+
+    /// Reads SEI messages as far as they go, or to the first that is a recovery point.
+    fn read_messages(&mut self, mut sei: Sei, unit: &[u8]) {
+        let mut zeros = self.zeros;
+        for byte in unit {
+            let is_escape = zeros == 2 && *byte == 3;
+            zeros = if *byte == 0 { (zeros + 1).min(2) } else { 0 };
             // A byte that was put in so that no start code shows up within the unit.
-            Place::Sei(_) if self.tail & 0x00FF_FFFF == 0x00_0003 => {}
-            Place::Sei(sei) => match sei.after(byte) {
-                Some(next) => self.place = Place::Sei(next),
+            if is_escape {
+                continue;
+            }
+            match sei.after(*byte) {
+                Some(next) => sei = next,
                 None => {
                     self.has_recovery = true;
                     self.place = Place::Between;
+                    return;
                 }
-            },
-            _ => {}
+            }
         }
+        self.place = Place::Sei(sei);
     }
 
     fn begin_unit(&mut self, code: u8) {
@@ -190,8 +223,7 @@ impl PictureScan {
         let is_gathering = !self.sequence.is_empty() && !self.is_sequence_whole;
         match code {
             MPEG_EXTENSION if is_gathering => {
-                self.keep(1);
-                self.keep(code);
+                self.keep(&[1, code]);
                 return Place::Sequence;
             }
             MPEG_SEQUENCE if self.sequence.is_empty() => {
@@ -212,7 +244,7 @@ impl PictureScan {
         if !self.sequence.is_empty() {
             return Place::Between;
         }
-        self.keep(header);
+        self.keep(&[header]);
         Place::Sequence
     }
 
@@ -225,10 +257,10 @@ impl PictureScan {
         self.is_sequence_whole = true;
     }
 
-    fn keep(&mut self, byte: u8) {
-        if self.sequence.len() < SEQUENCE_BYTES_MAX {
-            self.sequence.push(byte);
-        }
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = SEQUENCE_BYTES_MAX - self.sequence.len().min(SEQUENCE_BYTES_MAX);
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        self.sequence.extend_from_slice(kept);
     }
 
     /// What a picture is whose first slice needs other pictures.
@@ -296,6 +328,26 @@ impl Sei {
     }
 }
 
+/// Where the 1 stands that ends the first start code, `zeros` of which may stand before these bytes.
+///
+/// Looks at every third byte only where there is no zero.
+fn start_code(zeros: usize, bytes: &[u8]) -> Option<usize> {
+    match (zeros, bytes) {
+        (2.., [1, ..]) => return Some(0),
+        (1.., [0, 1, ..]) => return Some(1),
+        _ => {}
+    }
+    let mut at = 2;
+    while let Some(byte) = bytes.get(at) {
+        match *byte {
+            0 => at += 1,
+            1 if bytes.get(at - 2..at) == Some(&[0, 0]) => return Some(at),
+            _ => at += 3,
+        }
+    }
+    None
+}
+
 /// The place behind a byte of the PES header's fixed part.
 fn after_header_byte(read: u8, byte: u8) -> Place {
     let is_right = match read {
@@ -315,9 +367,6 @@ fn after_header_byte(read: u8, byte: u8) -> Place {
 
 /// Most bytes that are kept of a parameter set; with every scaling list written out it stays below.
 pub const SEQUENCE_BYTES_MAX: usize = 1024;
-
-/// No part of a start code.
-const TAIL_START: u32 = u32::MAX;
 
 /// Where the PES header tells how long its optional part is.
 const PES_LENGTH_AT: u8 = 8;
