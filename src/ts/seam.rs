@@ -4,6 +4,9 @@
 //! by `join.rs`. The rule it protects: no unit of video or sound whose beginning was sent is sent again while the clock
 //! is the same, and no viewer waits longer for that than it was told to.
 
+mod repeat;
+
+use self::repeat::{Repeat, Stand};
 use super::continuity::SEEN_MAX;
 use super::packet::TsPacket;
 use super::pes::{PesTimes, TICKS_PER_SECOND, pes_times, ticks_between};
@@ -13,7 +16,8 @@ use super::pes::{PesTimes, TICKS_PER_SECOND, pes_times, ticks_between};
 /// The clocks of both are the same if the new one stands between [`BACK`] before and [`AHEAD`] after the last PCR that
 /// was sent; where either has no PCR, the times of video stand for it. Then all is held back until the clock has passed
 /// what was sent and a unit of video does too, and from there on each other PID until a unit of it begins later than
-/// the last one that was sent. Another clock, none, or one that did not catch up in time is taken as it comes.
+/// the last one that was sent. Another clock, none, or one that did not catch up in time is taken as it comes, and so is
+/// one of which it is plain before that it will not, such as a file that is sent again and again: `repeat.rs` tells.
 ///
 /// A unit counts as sent when its beginning was: the rest of one that a cut has torn is lost.
 ///
@@ -33,6 +37,7 @@ pub struct Seam {
     units: Vec<(u16, u64)>,
     /// How far the new upstream has come while all of it is held back.
     come: Reach,
+    repeat: Repeat,
     /// Whether the new upstream goes by a clock of its own, or is taken for one.
     is_new_clock: bool,
     /// When what is held back is let go all the same; counts from the first packet that was.
@@ -52,6 +57,7 @@ impl Seam {
             sent: Reach::default(),
             units: Vec::new(),
             come: Reach::default(),
+            repeat: Repeat::default(),
             is_new_clock: false,
             due_us: None,
             late: Vec::new(),
@@ -68,7 +74,9 @@ impl Seam {
     ///
     /// The time to catch up goes on if the last upstream has not been let through either.
     pub fn switch(&mut self) {
-        if self.phase != Phase::Waiting {
+        if self.phase == Phase::Waiting {
+            self.repeat.end(self.stand());
+        } else {
             self.due_us = None;
         }
         self.phase = Phase::Waiting;
@@ -102,9 +110,11 @@ impl Seam {
 
     /// Says that the stream goes on with a packet of `pid`, for which [`Self::judge`] said that it may.
     pub fn go_on(&mut self, pid: u16) {
-        if self.is_new_clock || self.gap().is_none() {
+        let is_same_clock = !self.is_new_clock && self.stand().is_some();
+        if !is_same_clock {
             self.forget();
         }
+        self.repeat.pass(is_same_clock);
         let video = self.video_pid.zip(self.sent.video);
         let others = self.units.iter().copied();
         let others = others.filter(|(other, _)| Some(*other) != self.video_pid);
@@ -134,7 +144,7 @@ impl Seam {
     /// It delivers, then, although nothing of it is published.
     #[must_use]
     pub fn is_catching_up(&self) -> bool {
-        let is_behind = self.gap().is_some_and(|gap| gap <= 0);
+        let is_behind = self.stand().is_some_and(|stand| stand.gap() <= 0);
         self.phase == Phase::Waiting && !self.is_new_clock && is_behind
     }
 
@@ -169,7 +179,8 @@ impl Seam {
     /// Judges a packet of an upstream that has not been let through yet.
     fn wait(&mut self, packet: TsPacket<'_>, pid: u16, now_us: u64) -> Passage {
         let due_us = now_us.saturating_add(self.patience_us);
-        self.is_new_clock |= now_us >= *self.due_us.get_or_insert(due_us);
+        let due_us = *self.due_us.get_or_insert(due_us);
+        self.is_new_clock |= now_us >= due_us;
         if Some(pid) == self.pcr_pid {
             self.come.pcr = pcr_base(packet).or(self.come.pcr);
         }
@@ -177,8 +188,13 @@ impl Seam {
         let times = begins_video.then(|| pes_times(packet)).flatten();
         let time = times.and_then(PesTimes::decoded);
         self.come.video = time.or(self.come.video);
-        let gap = self.gap();
+        let stand = self.stand();
+        let gap = stand.map(Stand::gap);
         self.is_new_clock |= gap.is_some_and(|gap| !(BACK..=AHEAD).contains(&gap));
+        if let Some(stand) = stand.filter(|_| !self.is_new_clock) {
+            let left_us = due_us.saturating_sub(now_us);
+            self.is_new_clock = self.repeat.is_vain(stand, now_us, left_us);
+        }
         let is_beyond = match gap {
             Some(gap) => gap > 0,
             // The clock has to come before anything can be said; without one, all is new.
@@ -229,11 +245,15 @@ impl Seam {
         };
     }
 
-    /// How far the new upstream has come beyond what was sent; negative while it repeats that.
-    fn gap(&self) -> Option<i64> {
+    /// Where the new upstream stands, once it can be compared.
+    fn stand(&self) -> Option<Stand> {
         let by_clock = self.sent.pcr.zip(self.come.pcr);
         let (sent, come) = by_clock.or_else(|| self.sent.video.zip(self.come.video))?;
-        Some(ticks_between(sent, come))
+        Some(Stand {
+            has_pcr: by_clock.is_some(),
+            sent,
+            come,
+        })
     }
 }
 

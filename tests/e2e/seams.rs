@@ -54,7 +54,7 @@ fn upstream_that_restarts_some_seconds_back_is_joined_where_it_was_lost() {
 }
 
 #[test]
-fn upstream_that_never_catches_up_is_shown_again_rather_than_nothing() {
+fn upstream_that_will_not_catch_up_is_shown_again_rather_than_nothing() {
     let tenth = Duration::from_millis(100);
     let past = overlapping(Duration::ZERO, Duration::from_secs(2));
     let far_back = Media::live(source()).behind(Duration::from_secs(300));
@@ -71,7 +71,9 @@ fn upstream_that_never_catches_up_is_shown_again_rather_than_nothing() {
         }
         answer
     });
-    let server = Server::start(&Config::new().channel(7, &[upstream.url("/a.ts")]));
+    // Far more than it takes to see that five minutes will not be made up for.
+    let config = Config::new().set("stream", "start_timeout_ms", 20_000);
+    let server = Server::start(&config.channel(7, &[upstream.url("/a.ts")]));
     let viewer = server.viewer(7);
     viewer.wait("what was shown before", |state| {
         state.seen().repeated > 500 || state.ended().is_some()
@@ -83,4 +85,35 @@ fn upstream_that_never_catches_up_is_shown_again_rather_than_nothing() {
         "silent for {silence:?}"
     );
     assert_eq!(upstream.double().connections(), 2);
+}
+
+#[test]
+fn file_that_is_sent_again_and_again_is_shown_again_and_again() {
+    let packets = source().index_at(Duration::from_secs(4));
+    let file: Vec<u8> = (0..packets)
+        .flat_map(|index| source().packet(index))
+        .collect();
+    let upstream = Upstream::start(move |_| {
+        let headers = format!(
+            "Content-Type: video/mp2t\r\nContent-Length: {}\r\n",
+            file.len()
+        );
+        Answer::head("200 OK", &headers).then(Step::Bytes(file.clone()))
+    });
+    let config = Config::new().set("stream", "start_timeout_ms", 20_000);
+    let server = Server::start(&config.channel(7, &[upstream.url("/a.ts")]));
+    let viewer = server.viewer(7);
+    viewer.wait_within(Duration::from_secs(20), "four rounds", |state| {
+        state.seen().repeated > 3 * packets * 9 / 10 || state.ended().is_some()
+    });
+    assert_eq!(viewer.ended(), None);
+    let (seen, silence) = (viewer.seen(), viewer.longest_silence());
+    assert_eq!(
+        (seen.torn, seen.unannounced, seen.unflagged_jumps),
+        (0, 0, 0)
+    );
+    assert!(silence < Duration::from_secs(3), "silent for {silence:?}");
+    // Once it was read in vain to see that it is a file.
+    let asked = upstream.double().connections();
+    assert!((5..=6).contains(&asked), "asked {asked} times");
 }

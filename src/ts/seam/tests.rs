@@ -148,19 +148,69 @@ fn a_pid_that_carries_tables_now_is_let_through() {
     assert_eq!(line.seam.judge(table, AUDIO, 0), Passage::Announce);
 }
 
-#[test]
-fn what_does_not_catch_up_in_time_is_taken_as_it_comes() {
+/// What is sent of the last seconds of a minute that was sent before, at the pace of the broadcast.
+fn repeated(back_ms: i64) -> (Broadcast, Line) {
     let tv = Broadcast::new();
     let mut line = switched(&tv, &tv);
-    let all = tv.between(MINUTE_MS - 100_000, MINUTE_MS);
-    let us = 100_000_000 / u64::try_from(all.len()).unwrap();
+    let all = tv.between(MINUTE_MS - back_ms, MINUTE_MS + 2_000);
+    let us = u64::try_from(back_ms + 2_000).unwrap() * 1_000 / u64::try_from(all.len()).unwrap();
     line.now_us = 500_000_000;
     line.take_slowly(&all, us);
+    (tv, line)
+}
+
+#[test]
+fn what_cannot_catch_up_in_time_is_taken_as_soon_as_that_is_plain() {
+    let (tv, line) = repeated(100_000);
     let units = line.units(VIDEO, line.switches[0]);
     let waited_ms = ticks_between(tv.ticks(MINUTE_MS - 100_000 + 500), units[0]) / 90;
-    assert!((29_900..30_600).contains(&waited_ms), "{waited_ms} ms");
+    assert!((2_000..2_600).contains(&waited_ms), "{waited_ms} ms");
     let sound = line.units(AUDIO, line.switches[0]);
     assert!(ticks_between(units[0], sound[0]).abs() < 90 * 100);
+}
+
+#[test]
+fn what_can_just_catch_up_in_time_is_waited_for() {
+    let (tv, line) = repeated(29_000);
+    assert_eq!(
+        line.units(VIDEO, line.switches[0])[0],
+        tv.ticks(MINUTE_MS + 500)
+    );
+    line.assert_once("29 s back");
+}
+
+#[test]
+fn a_file_that_is_sent_again_is_held_back_once() {
+    let tv = Broadcast::new();
+    let file = tv.between(0, MINUTE_MS);
+    let mut line = Line::new(&tv);
+    line.take(&file);
+    let mut shown = Vec::new();
+    for _ in 0..4 {
+        line.switch(&tv);
+        let before = line.units(VIDEO, 0).len();
+        line.take(&file);
+        shown.push(line.units(VIDEO, 0).len() - before);
+    }
+    assert_eq!(shown, [0, 1_500, 1_500, 1_500], "frames");
+    // The network breaks, and the server sends from the beginning again.
+    let half = file.len() / 2;
+    line.switch(&tv);
+    line.take(&file[..half]);
+    line.switch(&tv);
+    assert!(!line.seam.is_catching_up());
+    line.push(&file[0]);
+    assert!(!line.is_waiting);
+}
+
+#[test]
+fn an_upstream_that_goes_back_by_itself_is_not_waited_for() {
+    let tv = Broadcast::new();
+    let mut line = switched(&tv, &tv);
+    line.take(&tv.between(MINUTE_MS - 20_000, MINUTE_MS - 10_000));
+    assert!(line.is_waiting && line.seam.is_catching_up());
+    line.take(&tv.between(MINUTE_MS - 20_000, MINUTE_MS - 18_000));
+    assert!(!line.is_waiting && !line.seam.is_catching_up());
 }
 
 #[test]
