@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
+use crate::channel::media::Media;
 use crate::channel::ring::Ring;
 use crate::channel::wakers::Wakers;
 use crate::channel::{End, Phase};
@@ -21,6 +22,7 @@ use crate::segment::Extent;
 use crate::shard::feed::{Message, Undelivered};
 use crate::ts::PACKET_BYTES;
 use crate::ts::chunker::Closed;
+use crate::ts::facts::Facts;
 use crate::ts::join::JoinRecord;
 use crate::ts::packet::{PID_NULL, SYNC};
 
@@ -38,11 +40,12 @@ pub struct Home {
     pub counters: Rc<ChannelCounters>,
     /// Signalled when a shard subscribes or unsubscribes.
     pub audience: Wakers,
+    /// What is known of its media; a scrape looks at it too.
+    media: Rc<RefCell<Media>>,
     ring: RefCell<Ring>,
     followers: RefCell<Vec<Follower>>,
     phase: Cell<Phase>,
     has_been_live: Cell<bool>,
-    bits_per_second: Cell<u64>,
     published_bytes: Cell<u64>,
     /// When the newest chunk was published, and the newest with media.
     chunk_us: Cell<u64>,
@@ -70,6 +73,8 @@ impl Home {
         counters: Rc<ChannelCounters>,
     ) -> Self {
         let ring = Ring::new(micros(limits.ring), limits.ring_bytes_max);
+        let media = Rc::default();
+        counters.media.watch(&media);
         Self {
             id,
             name,
@@ -77,11 +82,11 @@ impl Home {
             upstreams,
             counters,
             audience: Wakers::default(),
+            media,
             ring: RefCell::new(ring),
             followers: RefCell::default(),
             phase: Cell::new(Phase::Opening),
             has_been_live: Cell::new(false),
-            bits_per_second: Cell::new(0),
             published_bytes: Cell::new(0),
             chunk_us: Cell::new(0),
             media_us: Cell::new(0),
@@ -110,11 +115,14 @@ impl Home {
         before
     }
 
-    /// Says how fast the media is now; channels of one label are added up.
-    pub fn measure(&self, bits_per_second: u64) {
-        let before = self.bits_per_second.replace(bits_per_second);
-        let all = &self.counters.bits_per_second;
-        all.set((all.value() + bits_per_second).saturating_sub(before));
+    /// Says what the media is that comes now, and how fast.
+    pub fn note_media(&self, facts: &Facts, bits_per_second: u64) {
+        self.media.borrow_mut().note(facts, bits_per_second);
+    }
+
+    /// Says which upstream of the list delivers from now on, counted from 1; `None` that none does.
+    pub fn note_upstream(&self, upstream: Option<usize>) {
+        self.media.borrow_mut().deliver(upstream);
     }
 
     /// Whether any shard follows.
@@ -168,6 +176,7 @@ impl Home {
     /// Forgets the history; numbering goes on.
     pub fn forget_history(&self) {
         self.ring.borrow_mut().clear();
+        self.media.borrow_mut().ring_us = 0;
     }
 
     /// Moves everybody who follows this channel to `other`.
@@ -181,6 +190,7 @@ impl Home {
     pub fn append(&self, extent: Extent, closed: &Closed, now_us: u64) {
         self.media_us.set(now_us);
         self.push(extent, closed.media_us, closed.join.clone(), now_us);
+        self.counters.chunks.add(1);
     }
 
     /// When the next null packet is due: players give up a connection that is silent for some seconds.
@@ -227,7 +237,8 @@ impl Home {
         self.published_bytes.set(published_bytes);
         self.chunk_us.set(now_us);
         ring.push(Arc::new(chunk));
-        self.counters.chunks.add(1);
+        let oldest_us = ring.since(0).next().map_or(media_us, |it| it.media_us);
+        self.media.borrow_mut().ring_us = media_us.saturating_sub(oldest_us);
     }
 
     /// Tells each following shard what it has not been told yet, through `deliver` (shard, message).
@@ -293,7 +304,6 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         self.enter(Phase::Opening);
-        self.measure(0);
     }
 }
 
@@ -329,18 +339,25 @@ mod tests {
         Home::new(ID, String::new(), Stream::default(), Vec::new(), counters)
     }
 
-    /// A home whose only chunk, a join point at 7 s of media, was published at 1 s.
-    fn live() -> Home {
-        let home = home();
-        let closed = Closed {
+    /// A join point at 7 s of media.
+    fn closed() -> Closed {
+        Closed {
             packets: 1,
             media_us: 7_000_000,
             arrived_us: 0,
             join: Chunk::blank(1, 0, 1, true).join.clone(),
             splice: None,
-        };
-        let extent = Extent::copy_of(&[SYNC; PACKET_BYTES]).unwrap();
-        home.append(extent, &closed, 1_000_000);
+        }
+    }
+
+    fn extent() -> Extent {
+        Extent::copy_of(&[SYNC; PACKET_BYTES]).unwrap()
+    }
+
+    /// A home whose only chunk, a join point at 7 s of media, was published at 1 s.
+    fn live() -> Home {
+        let home = home();
+        home.append(extent(), &closed(), 1_000_000);
         home.enter(Phase::Live);
         home
     }
@@ -373,6 +390,22 @@ mod tests {
             assert_eq!((filler.media_us, filler.join.is_none()), (7_000_000, true));
         }
         assert_eq!(told[2].bytes_before, 2 * PACKET_BYTES as u64);
+        assert_eq!(
+            home.counters.chunks.value(),
+            1,
+            "a silence is no sign of life"
+        );
+    }
+
+    #[test]
+    fn the_media_held_is_that_between_the_oldest_chunk_and_the_newest() {
+        let home = live();
+        let mut later = closed();
+        later.media_us += 2_500_000;
+        home.append(extent(), &later, 3_500_000);
+        assert_eq!(home.media.borrow().ring_us, 2_500_000);
+        home.forget_history();
+        assert_eq!(home.media.borrow().ring_us, 0);
     }
 
     #[test]

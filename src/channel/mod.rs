@@ -9,6 +9,7 @@ pub mod chunk;
 pub mod cursor;
 pub mod home;
 pub mod id;
+pub mod media;
 pub mod relay;
 pub mod ring;
 pub mod table;

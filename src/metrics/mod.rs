@@ -1,11 +1,12 @@
 //! Plain per-shard counters, merged when somebody asks.
 //!
 //! A shard counts in `Cell`s that no other shard touches; a scrape turns them into [`Sample`]s, which `text` merges and
-//! writes. Every counter has its name and help text in `families`. Labels are closed sets (channel, shard, reason,
-//! result); nothing is ever counted per viewer, address or URL.
+//! writes. Every counter has its name and help text in `families`; what is told of media is in `media`. Labels are closed
+//! sets (channel, shard, reason, result, codecs); nothing is ever counted per viewer, address or URL.
 
 pub mod families;
 pub mod histogram;
+pub mod media;
 pub mod text;
 
 use std::cell::{Cell, RefCell};
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use crate::channel::id::ChannelId;
 use crate::metrics::families::Family;
 use crate::metrics::histogram::{Histogram, Observed};
+use crate::metrics::media::{Codecs, OpenMedia};
 
 /// A count on one shard.
 #[derive(Debug, Default)]
@@ -201,6 +203,8 @@ pub struct ChannelCounters {
     pub chunks: Counter,
     /// Continuity jumps in what the upstream sent (home shard).
     pub continuity_errors: Counter,
+    /// Continuity jumps in what was published that were not announced (home shard).
+    pub continuity_errors_out: Counter,
     /// Chunks that this shard should have got and that had left the ring.
     pub feed_lost_chunks: Counter,
     /// Time from a chunk's completion to its last byte being handed to the kernel.
@@ -209,6 +213,8 @@ pub struct ChannelCounters {
     pub first_byte: Histogram,
     /// Media time between what a viewer is about to be sent and the newest chunk.
     pub lag: Histogram,
+    /// Media of the channels under this label that are open (home shard).
+    pub media: OpenMedia,
     /// Times that packet boundaries were lost (home shard).
     pub resyncs: Counter,
     /// Bytes the ring holds now.
@@ -221,8 +227,6 @@ pub struct ChannelCounters {
     pub skipped_bytes: Counter,
     /// Skips of viewers.
     pub skips: Counter,
-    /// Bit rate of the media now (home shard).
-    pub bits_per_second: Counter,
     /// Bytes that the upstream sent (home shard).
     pub upstream_received_bytes: Counter,
     /// Times that the upstream fell silent (home shard).
@@ -252,7 +256,7 @@ impl ChannelCounters {
         let labels = Labels {
             channel: Some(channel),
             shard: Some(shard),
-            cause: None,
+            ..Labels::default()
         };
         let merged = Labels {
             shard: None,
@@ -281,8 +285,12 @@ impl ChannelCounters {
                 merged,
                 &self.continuity_errors,
             ),
+            (
+                &families::TS_CONTINUITY_ERRORS_OUT,
+                merged,
+                &self.continuity_errors_out,
+            ),
             (&families::TS_RESYNCS, merged, &self.resyncs),
-            (&families::TS_BITRATE, merged, &self.bits_per_second),
             (&families::CHUNKS, merged, &self.chunks),
             (&families::RING_BYTES, labels, &self.ring_bytes),
             (&families::FEED_LOST_CHUNKS, labels, &self.feed_lost_chunks),
@@ -290,19 +298,14 @@ impl ChannelCounters {
         for (family, labels, counter) in counters {
             into.push(Sample::count(family, labels, counter.value()));
         }
+        self.media.sample(channel, into);
         for (cause, count) in self.ends.values::<ViewerEnd>() {
-            into.push(Sample::count(
-                &families::VIEWER_ENDS,
-                merged.with(cause),
-                count,
-            ));
+            let labels = merged.with(cause);
+            into.push(Sample::count(&families::VIEWER_ENDS, labels, count));
         }
         for (cause, count) in self.connects.values::<Connect>() {
-            into.push(Sample::count(
-                &families::UPSTREAM_CONNECTS,
-                merged.with(cause),
-                count,
-            ));
+            let labels = merged.with(cause);
+            into.push(Sample::count(&families::UPSTREAM_CONNECTS, labels, count));
         }
         let histograms = [
             (&families::VIEWER_LAG, &self.lag),
@@ -396,10 +399,16 @@ impl Sample {
     /// A time, given in microseconds and shown in seconds.
     #[must_use]
     pub fn seconds(family: &'static Family, labels: Labels, micros: u64) -> Self {
+        Self::millionths(family, labels, micros)
+    }
+
+    /// A number that is not whole, given in millionths.
+    #[must_use]
+    pub fn millionths(family: &'static Family, labels: Labels, millionths: u64) -> Self {
         Self {
             family,
             labels,
-            value: Value::Micros(micros),
+            value: Value::Millionths(millionths),
         }
     }
 }
@@ -413,6 +422,8 @@ pub struct Labels {
     pub shard: Option<usize>,
     /// The value of the family's own label (`reason` or `result`).
     pub cause: Option<&'static str>,
+    /// Labels `video` and `audio`.
+    pub codecs: Option<Codecs>,
 }
 
 impl Labels {
@@ -431,6 +442,6 @@ pub enum Value {
     Count(u64),
     /// A histogram of times.
     Histogram(Observed),
-    /// A time in microseconds, shown in seconds.
-    Micros(u64),
+    /// A number in millionths.
+    Millionths(u64),
 }

@@ -44,9 +44,8 @@ pub fn write(samples: &[Sample]) -> String {
 
 fn add(sum: &mut Value, more: &Value) {
     match (sum, more) {
-        (Value::Count(sum), Value::Count(more)) | (Value::Micros(sum), Value::Micros(more)) => {
-            *sum += more
-        }
+        (Value::Count(sum), Value::Count(more))
+        | (Value::Millionths(sum), Value::Millionths(more)) => *sum += more,
         (Value::Histogram(sum), Value::Histogram(more)) => sum.add(more),
         _ => debug_assert!(false, "a family has one kind of value"),
     }
@@ -55,13 +54,13 @@ fn add(sum: &mut Value, more: &Value) {
 fn write_value(text: &mut String, family: &Family, labels: Labels, value: &Value) {
     match value {
         Value::Count(count) => line(text, family, "", labels, None, format_args!("{count}")),
-        Value::Micros(micros) => line(
+        Value::Millionths(millionths) => line(
             text,
             family,
             "",
             labels,
             None,
-            format_args!("{}", Seconds(*micros)),
+            format_args!("{}", Millionths(*millionths)),
         ),
         Value::Histogram(observed) => write_histogram(text, family, labels, observed),
     }
@@ -71,7 +70,7 @@ fn write_histogram(text: &mut String, family: &Family, labels: Labels, observed:
     let mut below = 0;
     for (bound, count) in BOUNDS_US.iter().zip(observed.buckets) {
         below += count;
-        let bound = Seconds(*bound).to_string();
+        let bound = Millionths(*bound).to_string();
         line(
             text,
             family,
@@ -96,7 +95,7 @@ fn write_histogram(text: &mut String, family: &Family, labels: Labels, observed:
         "_sum",
         labels,
         None,
-        format_args!("{}", Seconds(observed.sum_us)),
+        format_args!("{}", Millionths(observed.sum_us)),
     );
     line(
         text,
@@ -119,8 +118,12 @@ fn line(
     let channel = labels.channel.map(|label| ("channel", label.to_string()));
     let shard = labels.shard.map(|shard| ("shard", shard.to_string()));
     let cause = labels.cause.map(|cause| (family.cause, cause.to_owned()));
+    let video = labels
+        .codecs
+        .map(|codecs| ("video", codecs.video().to_owned()));
+    let audio = labels.codecs.map(|codecs| ("audio", codecs.audio()));
     let bound = bound.map(|bound| ("le", bound.to_owned()));
-    let pairs: Vec<String> = [channel, shard, cause, bound]
+    let pairs: Vec<String> = [channel, shard, cause, video, audio, bound]
         .into_iter()
         .flatten()
         .map(|(name, value)| format!("{name}=\"{value}\""))
@@ -145,16 +148,16 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-/// Microseconds shown as seconds without rounding and without needless zeros.
-struct Seconds(u64);
+/// Millionths shown as a decimal fraction without rounding and without needless zeros.
+struct Millionths(u64);
 
-impl std::fmt::Display for Seconds {
+impl std::fmt::Display for Millionths {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (whole, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
-        if micros == 0 {
+        let (whole, millionths) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        if millionths == 0 {
             return write!(f, "{whole}");
         }
-        let fraction = format!("{micros:06}");
+        let fraction = format!("{millionths:06}");
         write!(f, "{whole}.{}", fraction.trim_end_matches('0'))
     }
 }
@@ -225,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn seconds_are_exact() {
-        assert_eq!(Seconds(0).to_string(), "0");
-        assert_eq!(Seconds(1).to_string(), "0.000001");
-        assert_eq!(Seconds(60_000_000).to_string(), "60");
+    fn millionths_are_exact() {
+        assert_eq!(Millionths(0).to_string(), "0");
+        assert_eq!(Millionths(1).to_string(), "0.000001");
+        assert_eq!(Millionths(60_000_000).to_string(), "60");
     }
 }

@@ -30,7 +30,7 @@ pub struct Facts {
 }
 
 /// How a video is coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VideoCodec {
     /// Chinese AVS.
     Avs,
@@ -99,6 +99,9 @@ pub enum AudioCodec {
 }
 
 impl AudioCodec {
+    /// Every one, in order.
+    pub const ALL: [Self; 5] = [Self::Aac, Self::Ac3, Self::Dts, Self::Eac3, Self::Mpeg];
+
     /// The codec of an elementary stream, by its type or, where that is private, by its descriptor.
     #[must_use]
     pub const fn of(stream: &Stream) -> Option<Self> {

@@ -8,6 +8,8 @@ use crate::clock::micros;
 use crate::segment::{Extent, SegmentWriter};
 use crate::ts::PACKET_BYTES;
 use crate::ts::chunker::{Chunker, Closed, Verdict};
+use crate::ts::continuity::Continuity;
+use crate::ts::facts::Facts;
 use crate::ts::packet::TsPacket;
 use crate::ts::resync::{Resync, Step};
 use crate::upstream::admission::{Admission, Admit};
@@ -32,6 +34,8 @@ pub struct Ingest {
     has_joined: bool,
     pulse: Pulse,
     admission: Admission,
+    /// The counters as viewers get them.
+    sent: Continuity,
     seen: Tallies,
 }
 
@@ -49,6 +53,7 @@ pub enum Allowance {
 struct Tallies {
     resyncs: u64,
     continuity_errors: u64,
+    continuity_errors_out: u64,
 }
 
 impl Ingest {
@@ -72,6 +77,7 @@ impl Ingest {
             has_joined: false,
             pulse: Pulse::new(),
             admission: Admission::new(limits.ahead, limits.ring, limits.ring_bytes_max),
+            sent: Continuity::new(),
             seen: Tallies::default(),
         })
     }
@@ -125,7 +131,6 @@ impl Ingest {
                 }
             }
         }
-        self.count(home);
         if self.age(home, now_us)? {
             has_closed = true;
             tell(self);
@@ -133,7 +138,7 @@ impl Ingest {
         Ok(has_closed)
     }
 
-    /// Closes the open chunk if it has become too old; says whether it has.
+    /// Closes the open chunk if it has become too old, and counts what came; says whether it has.
     ///
     /// # Errors
     /// As [`Ingest::take`].
@@ -149,6 +154,7 @@ impl Ingest {
         if self.chunk_due_us().is_some_and(|due_us| now_us >= due_us) {
             has_closed |= self.flush(home, now_us)?;
         }
+        self.count(home);
         Ok(has_closed)
     }
 
@@ -255,6 +261,12 @@ impl Ingest {
         self.chunker.bits_per_second()
     }
 
+    /// What was seen of the media of this fetch.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        self.chunker.facts()
+    }
+
     /// How many bytes may be read now, and if none, when to ask again.
     ///
     /// Before this fetch has brought media, as many as come: a start is not held up.
@@ -328,23 +340,38 @@ impl Ingest {
             };
             let announced =
                 Extent::copy_of(splice).map_err(|source| FetchError::Memory { source })?;
+            self.follow(&announced);
             home.append(announced, &seam, now_us);
         }
         self.has_joined |= closed.join.is_some();
+        self.follow(&extent);
         home.append(extent, closed, now_us);
         Ok(())
     }
 
+    /// Follows the counters of what is published.
+    fn follow(&mut self, published: &Extent) {
+        let (packets, _) = published.as_slice().as_chunks();
+        for packet in packets {
+            self.sent.push(TsPacket::new(packet));
+        }
+    }
+
     fn count(&mut self, home: &Home) {
-        let (resyncs, errors) = (self.resync.resyncs(), self.chunker.continuity_errors());
-        home.counters.resyncs.add(resyncs - self.seen.resyncs);
-        home.counters
-            .continuity_errors
-            .add(errors - self.seen.continuity_errors);
-        self.seen = Tallies {
-            resyncs,
-            continuity_errors: errors,
+        let now = Tallies {
+            resyncs: self.resync.resyncs(),
+            continuity_errors: self.chunker.continuity_errors(),
+            continuity_errors_out: self.sent.errors(),
         };
+        let (counters, before) = (&home.counters, std::mem::replace(&mut self.seen, now));
+        let seen = &self.seen;
+        counters.resyncs.add(seen.resyncs - before.resyncs);
+        counters
+            .continuity_errors
+            .add(seen.continuity_errors - before.continuity_errors);
+        counters
+            .continuity_errors_out
+            .add(seen.continuity_errors_out - before.continuity_errors_out);
     }
 }
 

@@ -258,7 +258,8 @@ impl<'a> Fetch<'a> {
         if ingest.has_joined() && !self.has_media.replace(true) {
             self.note_live();
         }
-        self.home.measure(ingest.bits_per_second().unwrap_or(0));
+        let bits_per_second = ingest.bits_per_second().unwrap_or(0);
+        self.home.note_media(ingest.facts(), bits_per_second);
         self.shard.publish(self.home);
     }
 
@@ -273,6 +274,7 @@ impl<'a> Fetch<'a> {
                 Chain(&error)
             ),
         }
+        self.home.note_upstream(None);
         if self.has_media.get() {
             self.begin_drought();
         }
@@ -281,6 +283,7 @@ impl<'a> Fetch<'a> {
     fn note_live(&self) {
         let home = self.home;
         home.counters.upstream_tried(Connect::Ok);
+        home.note_upstream(Some(self.upstream.get() + 1));
         let before = home.enter(Phase::Live);
         if before == Phase::Stalled {
             home.counters.upstream_switches.add(1);

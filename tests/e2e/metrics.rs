@@ -1,6 +1,6 @@
 //! The operator's numbers: every metric of the contract, well-formed, and true.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use corecast_load::packets::Source;
 
@@ -8,8 +8,9 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::http;
 use crate::names::{ends, metric};
+use crate::scrape::Scrape;
 use crate::server::{Server, path};
-use crate::upstream::Upstream;
+use crate::upstream::{Answer, Media, Step, Upstream};
 use crate::viewer::Viewer;
 use crate::within;
 
@@ -44,6 +45,11 @@ const CONTRACT: &[(&str, &str)] = &[
     ("shard_stale", "gauge"),
     ("build_info", "gauge"),
     ("start_time_seconds", "gauge"),
+    ("join_interval_seconds", "gauge"),
+    ("media_info", "gauge"),
+    ("ring_media_seconds", "gauge"),
+    ("ts_continuity_errors_out_total", "counter"),
+    ("upstream_in_use", "gauge"),
 ];
 
 /// A server that has seen some of everything.
@@ -104,6 +110,7 @@ fn every_metric_of_the_contract_is_there_and_well_formed() {
         let allowed = |label: &str| {
             matches!(label, "channel" | "shard" | "reason" | "result" | "le")
                 || (sample.name == "build_info" && label == "version")
+                || (sample.name == "media_info" && matches!(label, "video" | "audio"))
         };
         assert!(
             sample.labels.keys().all(|label| allowed(label)),
@@ -247,4 +254,115 @@ fn hundred_scrapes_a_second_delay_no_viewer() {
         viewer.seen().assert_unbroken();
         viewer.assert_steady();
     }
+}
+
+/// The only sample of a metric of channel 7; `None` if there is none.
+#[track_caller]
+fn of_seven(scrape: &Scrape, name: &str) -> Option<f64> {
+    let samples: Vec<_> = scrape
+        .samples
+        .iter()
+        .filter(|sample| sample.name == name)
+        .collect();
+    assert!(samples.len() < 2, "{samples:?}");
+    let sample = samples.first()?;
+    assert_eq!(sample.labels["channel"], "7");
+    Some(sample.value)
+}
+
+/// The labels `video` and `audio` of channel 7.
+fn codecs(scrape: &Scrape) -> Option<(String, String)> {
+    of_seven(scrape, metric::MEDIA_INFO)?;
+    let mut samples = scrape.samples.iter();
+    let sample = samples.find(|sample| sample.name == metric::MEDIA_INFO)?;
+    Some((
+        sample.labels["video"].clone(),
+        sample.labels["audio"].clone(),
+    ))
+}
+
+#[track_caller]
+fn assert_shows_the_test_pattern(scrape: &Scrape) {
+    for (name, expected) in [
+        (metric::VIDEO_WIDTH, 320.0),
+        (metric::VIDEO_HEIGHT, 176.0),
+        ("video_frames_per_second", 25.0),
+    ] {
+        assert_eq!(of_seven(scrape, name), Some(expected), "{name}");
+    }
+    let expected = ("H.264".to_owned(), "none".to_owned());
+    assert_eq!(codecs(scrape), Some(expected));
+}
+
+#[test]
+fn media_is_told_as_it_is() {
+    let demo = Config::new().channel_of(7, &["demo = true".to_owned()]);
+    let server = Server::start(&demo.set("stream", "ring_ms", 3_000));
+    let viewer = server.viewer(7);
+    // At 4 Mbit/s.
+    viewer.wait("five seconds", |state| state.seen().bytes > 2_500_000);
+    let scrape = server.scrape();
+    assert_shows_the_test_pattern(&scrape);
+    assert_eq!(of_seven(&scrape, "join_interval_seconds"), Some(1.0));
+    assert_eq!(of_seven(&scrape, metric::UPSTREAM_IN_USE), Some(1.0));
+    let held_s = of_seven(&scrape, metric::RING_MEDIA).unwrap();
+    assert!((2.8..=3.0).contains(&held_s), "{held_s} s of 3 s");
+}
+
+#[test]
+fn what_is_told_of_media_is_that_of_the_upstream_that_delivers_now() {
+    let mut first = Upstream::live(Source::new(1, 2_000));
+    let upstreams = [
+        format!("url = {:?}", first.url("/a.ts")),
+        "demo = true".to_owned(),
+    ];
+    let server = Server::start(&Config::new().channel_of(7, &upstreams));
+    let viewer = server.viewer(7);
+    viewer.wait("media", |state| state.seen().bytes > 250_000);
+    let before = server.scrape();
+    let expected = ("H.264".to_owned(), "AAC".to_owned());
+    assert_eq!(codecs(&before), Some(expected));
+    assert_eq!(of_seven(&before, metric::UPSTREAM_IN_USE), Some(1.0));
+    assert_eq!(of_seven(&before, metric::VIDEO_HEIGHT), Some(240.0));
+    first.stop();
+    server.wait_metric(metric::UPSTREAM_IN_USE, &[("channel", "7")], 2);
+    let after = server.scrape();
+    assert_shows_the_test_pattern(&after);
+    assert_eq!(of_seven(&after, metric::CONTINUITY_ERRORS_OUT), Some(0.0));
+    drop(viewer);
+    within(4_000, "nothing is told of a closed channel", || {
+        let scrape = server.scrape();
+        let told = [
+            metric::MEDIA_INFO,
+            metric::UPSTREAM_IN_USE,
+            metric::VIDEO_WIDTH,
+        ];
+        told.iter().all(|name| of_seven(&scrape, name).is_none())
+    });
+    assert_eq!(server.metric(metric::RING_MEDIA, &[]), 0);
+}
+
+#[test]
+fn jumps_sent_to_viewers_are_counted_apart_from_those_received() {
+    // Four seconds of which two were sent already, with holes; what is not sent again is no loss to viewers.
+    let media = Media::live(Source::new(1, 2_000));
+    let holes = media.behind(Duration::from_secs(4)).omit_every(100);
+    let upstream = Upstream::in_turn(vec![
+        Answer::media(media.behind(Duration::from_secs(2)).bytes(500_001)),
+        Answer::media(holes.bytes(1_400_000)).then(Step::Hang),
+    ]);
+    let config = Config::new().set("stream", "idle_timeout_ms", 20_000);
+    let server = Server::start(&config.channel(7, &[upstream.url("/a.ts")]));
+    let viewer = server.viewer(7);
+    viewer.wait("silence", |state| state.seen().nulls > 2);
+    let scrape = server.scrape();
+    let received = of_seven(&scrape, metric::CONTINUITY_ERRORS).unwrap();
+    let sent = of_seven(&scrape, metric::CONTINUITY_ERRORS_OUT).unwrap();
+    let seen = viewer.seen();
+    assert!(seen.unflagged_jumps > 5, "{seen:?}");
+    assert!(
+        (sent - seen.unflagged_jumps as f64).abs() < 0.5,
+        "{sent} sent, {seen:?}"
+    );
+    assert!(received > sent + 5.0, "{received} received, {sent} sent");
 }

@@ -39,15 +39,21 @@ pub(crate) mod metric {
     pub(crate) const ACCEPT_ERRORS: &str = "accept_errors_total";
     pub(crate) const CONNECTS: &str = "upstream_connects_total";
     pub(crate) const CONTINUITY_ERRORS: &str = "ts_continuity_errors_total";
+    pub(crate) const CONTINUITY_ERRORS_OUT: &str = "ts_continuity_errors_out_total";
     pub(crate) const ENDS: &str = "viewer_ends_total";
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
+    pub(crate) const MEDIA_INFO: &str = "media_info";
     pub(crate) const REJECTS: &str = "viewer_rejects_total";
     pub(crate) const RESYNCS: &str = "ts_resyncs_total";
+    pub(crate) const RING_MEDIA: &str = "ring_media_seconds";
     pub(crate) const SEND_CALLS: &str = "send_calls_total";
     pub(crate) const SENT_BYTES: &str = "viewer_sent_bytes_total";
     pub(crate) const SKIPPED_BYTES: &str = "viewer_skipped_bytes_total";
     pub(crate) const SKIPS: &str = "viewer_skips_total";
     pub(crate) const STALLS: &str = "upstream_stalls_total";
     pub(crate) const SWITCHES: &str = "upstream_switches_total";
+    pub(crate) const UPSTREAM_IN_USE: &str = "upstream_in_use";
+    pub(crate) const VIDEO_HEIGHT: &str = "video_height_pixels";
+    pub(crate) const VIDEO_WIDTH: &str = "video_width_pixels";
     pub(crate) const VIEWERS: &str = "viewers";
 }
