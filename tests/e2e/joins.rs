@@ -1,10 +1,15 @@
 //! Viewers that join at any moment, skip or are brought to live, as real decoders see them.
 //!
-//! What is sent is in `file.rs`, what a viewer keeps in `watch.rs`, how it is read in `parse.rs`. The rule: a capture is
-//! judged by a decoder that forgives nothing, and by the bytes that were sent.
+//! What is sent is in `file.rs`, what a viewer keeps in `watch.rs`, how it is read in `parse.rs`; the built-in pattern is
+//! in `demo.rs`, upstreams that break off in `cuts.rs`, what viewers cost each other in `delay.rs`. The rule: a capture
+//! is judged by a decoder that forgives nothing, and by the bytes that were sent.
 
+mod cuts;
+mod delay;
+mod demo;
 mod file;
 mod parse;
+mod turns;
 mod watch;
 
 use std::net::SocketAddr;
@@ -23,7 +28,7 @@ use crate::tools;
 use crate::upstream::{Answer, Media, Upstream};
 
 use file::{Broadcast, FileUpstream, Kind};
-use parse::{Codec, PAT_PID, PMT_PID, VIDEO_PID};
+use parse::{Codec, PAT_PID, VIDEO_PID};
 use watch::{Capture, watch};
 
 #[test]
@@ -76,7 +81,7 @@ fn assert_joins_decode(kind: Kind) {
     });
     let folder = Folder::new();
     for capture in &captures {
-        assert_begins_with_a_picture(&capture.bytes, kind.codec());
+        assert_begins_with_a_picture(&capture.bytes, kind);
         assert_was_sent(&capture.bytes, &broadcast.bytes);
         let mut whole = parse::whole_units(&capture.bytes);
         if kind == Kind::Open {
@@ -112,20 +117,15 @@ fn throttled_viewer_gets_whole_pictures_between_announced_jumps_and_others_all()
     for capture in &healthy {
         assert_was_sent(&capture.bytes, &broadcast.bytes);
     }
-    let jumps = parse::jumps(&slow.bytes);
-    assert!(jumps.len() >= 2, "{} jumps in {time:?}", jumps.len());
-    let begins = [&[0], jumps.as_slice()].concat();
-    let ends = jumps
-        .iter()
-        .copied()
-        .chain([slow.bytes.len() / PACKET_BYTES]);
-    for (begin, end) in begins.iter().zip(ends) {
-        let piece = &slow.bytes[begin * PACKET_BYTES..end * PACKET_BYTES];
-        assert_begins_with_a_picture(piece, Codec::H264);
+    let pieces = parse::stretches(&slow.bytes);
+    let jumps = pieces.len() - 1;
+    assert!(jumps >= 2, "{jumps} jumps in {time:?}");
+    for piece in pieces {
+        assert_begins_with_a_picture(piece, Kind::Padded);
         assert_was_sent(piece, &broadcast.bytes);
         assert_decodes(&parse::whole_units(piece), &folder);
     }
-    assert!(server.metric(metric::SKIPS, &[]) >= jumps.len() as u64);
+    assert!(server.metric(metric::SKIPS, &[]) >= jumps as u64);
     assert_eq!(server.metric(metric::ENDS, &[("reason", ends::STALLED)]), 0);
 }
 
@@ -273,23 +273,25 @@ impl Course {
 
 /// Asserts that tables come first and then a key frame, before any other picture.
 #[track_caller]
-fn assert_begins_with_a_picture(bytes: &[u8], codec: Codec) {
+fn assert_begins_with_a_picture(bytes: &[u8], kind: Kind) {
+    let program = kind.program();
     let opening: Vec<u16> = parse::packets(bytes)
         .filter(|packet| !packet.is_announcement())
         .map(parse::Packet::pid)
         .take(3)
         .collect();
-    assert_eq!(opening, [PAT_PID, PMT_PID, VIDEO_PID]);
+    assert_eq!(opening, [PAT_PID, program.pmt, program.video]);
     let mut video = parse::packets(bytes)
-        .filter(|packet| packet.pid() == VIDEO_PID && !packet.is_announcement());
+        .filter(|packet| packet.pid() == program.video && !packet.is_announcement());
     assert!(video.next().unwrap().begins_unit(), "a picture begins");
+    let units = parse::units_of(bytes, program.video);
     assert!(
-        codec.is_key(&parse::units(bytes)[0].bytes),
+        kind.codec().is_key(&units[0].bytes),
         "a key frame is the first"
     );
 }
 
-/// Asserts that what follows the first tables was sent just so.
+/// Asserts that what follows the first tables was sent just so, apart from what fills a silence.
 #[track_caller]
 fn assert_was_sent(bytes: &[u8], broadcast: &[u8]) {
     let begin =
@@ -300,7 +302,18 @@ fn assert_was_sent(bytes: &[u8], broadcast: &[u8]) {
         .step_by(PACKET_BYTES)
         .map(|at| &broadcast[at..])
         .find(|sent| sent.starts_with(opening));
-    assert!(sent.unwrap().starts_with(got), "bytes were lost or changed");
+    let mut sent = parse::packets(sent.unwrap());
+    let mut next = sent.next();
+    for (index, packet) in parse::packets(got).enumerate() {
+        let was_sent = next.is_some_and(|next| next.bytes() == packet.bytes());
+        assert!(
+            was_sent || packet.pid() == parse::NULL_PID,
+            "packet {index} was lost or changed: {next:02x?} was sent, {packet:02x?} came"
+        );
+        if was_sent {
+            next = sent.next();
+        }
+    }
 }
 
 #[track_caller]
@@ -310,6 +323,15 @@ fn assert_decodes(bytes: &[u8], folder: &Folder) {
     if let Some(complaints) = tools::complaints(&file) {
         panic!("{} bytes do not decode: {complaints}", bytes.len());
     }
+}
+
+/// Tells what was measured to whoever runs the tests with their output.
+#[expect(
+    clippy::print_stdout,
+    reason = "the long forms say what they have seen"
+)]
+fn tell(figures: &str) {
+    println!("{figures}");
 }
 
 /// What of a broadcast is there when it is first asked for.

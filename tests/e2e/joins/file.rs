@@ -9,21 +9,25 @@ use std::time::{Duration, Instant};
 
 use corecast_load::packets::PACKET_BYTES;
 
-use super::parse::{self, Codec};
+use super::parse::{self, Codec, Program};
 use crate::launch::Folder;
 use crate::scaled;
 use crate::tools;
 use crate::wire::Double;
 
-/// What kind of pictures a broadcast has. All have a group of pictures every two seconds.
+/// What kind of pictures a broadcast has. All have a group of pictures every two seconds but for the brisk ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
+    /// As [`Kind::Closed`], with a group every second.
+    Brisk,
+    /// The pictures and the sound of [`Kind::Brisk`] on other PIDs, with a clock that is hours ahead.
+    BriskElsewhere,
     /// H.264, every key frame an IDR.
     Closed,
     /// As x265 does by default: one IDR, then CRA pictures with leading ones.
     Hevc,
     Mpeg2,
-    /// H.264 whose key frames are recovery points, with pictures that refer to the group before.
+    /// H.264 whose key frames are recovery points but for one in 20 s, with pictures that refer to the group before.
     Open,
     /// As [`Kind::Closed`], but 8 Mbit/s, of which most is null packets.
     Padded,
@@ -36,12 +40,55 @@ impl Kind {
         match self {
             Self::Hevc => Codec::Hevc,
             Self::Mpeg2 => Codec::Mpeg2,
-            Self::Closed | Self::Open | Self::Padded | Self::Unflagged => Codec::H264,
+            Self::Brisk
+            | Self::BriskElsewhere
+            | Self::Closed
+            | Self::Open
+            | Self::Padded
+            | Self::Unflagged => Codec::H264,
         }
+    }
+
+    /// The PIDs it is on.
+    pub(crate) fn program(self) -> Program {
+        match self {
+            Self::BriskElsewhere => parse::ELSEWHERE,
+            _ => parse::HERE,
+        }
+    }
+
+    /// Unit: seconds.
+    fn length(self) -> u64 {
+        match self {
+            Self::Brisk | Self::BriskElsewhere => scaled(BRISK_SECONDS, BRISK_SECONDS_SOAK),
+            _ => scaled(SECONDS, SECONDS_SOAK),
+        }
+    }
+
+    fn muxer(self) -> Vec<String> {
+        let Program { pmt, video, .. } = self.program();
+        let mut options = vec![
+            "-mpegts_pmt_start_pid".to_owned(),
+            pmt.to_string(),
+            "-mpegts_start_pid".to_owned(),
+            video.to_string(),
+        ];
+        if self == Self::BriskElsewhere {
+            options.extend(["-output_ts_offset", "25200"].map(str::to_owned));
+        }
+        options
     }
 
     fn encoder(self) -> &'static [&'static str] {
         match self {
+            Self::Brisk | Self::BriskElsewhere => &[
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-x264-params",
+                "keyint=25:min-keyint=25:scenecut=0:bframes=2:open-gop=0",
+            ],
             Self::Closed | Self::Unflagged => &[
                 "-c:v",
                 "libx264",
@@ -66,6 +113,12 @@ impl Kind {
                 "ultrafast",
                 "-x264-params",
                 "keyint=50:min-keyint=50:scenecut=0:bframes=2:b-adapt=0:b-pyramid=none:open-gop=1",
+                // Every 16th group would tell a decoder to forget a picture of the group before, and one that began
+                // there would complain that it has none: the count of groups begins again sooner than that.
+                "-forced-idr",
+                "1",
+                "-force_key_frames",
+                "expr:gte(t,n_forced*20)",
             ],
             Self::Padded => &[
                 "-c:v",
@@ -102,7 +155,7 @@ impl Broadcast {
     fn make(kind: Kind) -> Self {
         let folder = Folder::new();
         let file = folder.path().join("broadcast.ts");
-        let seconds = scaled(SECONDS, SECONDS_SOAK);
+        let seconds = kind.length();
         let pictures = format!("testsrc2=size=320x180:rate=25:duration={seconds}");
         let sound = format!("sine=frequency=440:sample_rate=48000:duration={seconds}");
         let mut arguments = vec![
@@ -113,6 +166,8 @@ impl Broadcast {
         arguments.extend([
             "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "64k", "-f", "mpegts",
         ]);
+        let muxer = kind.muxer();
+        arguments.extend(muxer.iter().map(String::as_str));
         arguments.push(file.to_str().unwrap());
         let made = tools::run("ffmpeg", &arguments);
         assert!(made.status.success(), "{made:?}");
@@ -127,7 +182,7 @@ impl Broadcast {
     }
 
     /// How many bytes have gone out after this time.
-    fn due(&self, time: Duration) -> usize {
+    pub(crate) fn due(&self, time: Duration) -> usize {
         let next = self.clock.partition_point(|(at, _)| *at <= time);
         let Some(((from, bytes), (to, bytes_then))) = next
             .checked_sub(1)
@@ -181,3 +236,6 @@ impl FileUpstream {
 /// Length of a file; at twice its speed it lasts half as long.
 const SECONDS: u64 = 60;
 const SECONDS_SOAK: u64 = 150;
+/// Long enough for all cuts at the speed it plays.
+const BRISK_SECONDS: u64 = 60;
+const BRISK_SECONDS_SOAK: u64 = 420;

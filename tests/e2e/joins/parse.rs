@@ -35,10 +35,14 @@ impl Codec {
 }
 
 /// One packet of a stream.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Packet<'a>(&'a [u8]);
 
 impl<'a> Packet<'a> {
+    pub(crate) fn bytes(self) -> &'a [u8] {
+        self.0
+    }
+
     pub(crate) fn pid(self) -> u16 {
         u16::from_be_bytes([self.0[1] & 0x1F, self.0[2]])
     }
@@ -81,14 +85,24 @@ impl<'a> Packet<'a> {
         &self.0[begin.min(PACKET_BYTES)..]
     }
 
-    /// The time stamp of the unit that begins here.
+    /// When the unit that begins here is shown.
     ///
     /// Unit: 1/90000 s.
     pub(crate) fn shown_at(self) -> Option<u64> {
+        self.stamp(0x80, 9)
+    }
+
+    /// When the unit that begins here is decoded, which is when it is shown unless it says otherwise.
+    pub(crate) fn decoded_at(self) -> Option<u64> {
+        self.stamp(0x40, 14).or_else(|| self.shown_at())
+    }
+
+    /// The time stamp of which a flag tells, at its place in the payload.
+    fn stamp(self, flag: u8, place: usize) -> Option<u64> {
         let payload = self.payload();
         let is_stamped =
-            self.begins_unit() && payload.get(7).is_some_and(|flags| flags & 0x80 != 0);
-        let stamp = payload.get(9..14).filter(|_| is_stamped)?;
+            self.begins_unit() && payload.get(7).is_some_and(|flags| flags & flag != 0);
+        let stamp = payload.get(place..place + 5).filter(|_| is_stamped)?;
         let part = |index: usize| u64::from(stamp[index]);
         Some(
             (part(0) >> 1 & 7) << 30
@@ -110,6 +124,14 @@ pub(crate) fn packets(
     })
 }
 
+/// On which PIDs a broadcast is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) pmt: u16,
+    pub(crate) video: u16,
+    pub(crate) audio: u16,
+}
+
 /// One access unit of the video.
 #[derive(Debug)]
 pub(crate) struct Unit {
@@ -117,16 +139,22 @@ pub(crate) struct Unit {
     pub(crate) first: usize,
     pub(crate) end: usize,
     pub(crate) shown_at: u64,
+    pub(crate) decoded_at: u64,
     /// The coded picture.
     pub(crate) bytes: Vec<u8>,
 }
 
 /// The access units that begin in a stream; the last one may lack its end.
 pub(crate) fn units(bytes: &[u8]) -> Vec<Unit> {
+    units_of(bytes, VIDEO_PID)
+}
+
+/// The units of any PID that begin in a stream; the last one may lack its end.
+pub(crate) fn units_of(bytes: &[u8], pid: u16) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
     for (index, packet) in packets(bytes)
         .enumerate()
-        .filter(|(_, packet)| packet.pid() == VIDEO_PID)
+        .filter(|(_, packet)| packet.pid() == pid)
     {
         let payload = packet.payload();
         if packet.begins_unit() {
@@ -135,6 +163,7 @@ pub(crate) fn units(bytes: &[u8]) -> Vec<Unit> {
                 first: index,
                 end: index + 1,
                 shown_at: packet.shown_at().unwrap(),
+                decoded_at: packet.decoded_at().unwrap(),
                 bytes: payload[head_bytes..].to_vec(),
             });
         } else if let Some(unit) = units.last_mut() {
@@ -147,7 +176,12 @@ pub(crate) fn units(bytes: &[u8]) -> Vec<Unit> {
 
 /// The same without the last unit of each PID, which may lack its end.
 pub(crate) fn whole_units(bytes: &[u8]) -> Vec<u8> {
-    let cut = [VIDEO_PID, AUDIO_PID].map(|pid| {
+    whole_units_of(bytes, HERE)
+}
+
+/// The same on the PIDs of any program.
+pub(crate) fn whole_units_of(bytes: &[u8], program: Program) -> Vec<u8> {
+    let cut = [program.video, program.audio].map(|pid| {
         let last = packets(bytes).rposition(|packet| packet.pid() == pid && packet.begins_unit());
         (pid, last.unwrap_or(0))
     });
@@ -174,19 +208,35 @@ pub(crate) fn without_leading(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Where announced jumps begin: indices of the first packet of each join record that is not the first.
+///
+/// Announcements that no table follows are no jump of the whole stream but of one PID.
 pub(crate) fn jumps(bytes: &[u8]) -> Vec<usize> {
     let mut jumps = Vec::new();
+    let mut begun = None;
     let mut is_in_record = false;
     for (index, packet) in packets(bytes).enumerate() {
         if packet.is_announcement() {
             if !is_in_record {
-                jumps.push(index);
+                begun = Some(index);
             }
             is_in_record = true;
+        } else if is_in_record && packet.pid() == PAT_PID {
+            jumps.extend(begun.take());
         }
-        is_in_record &= packet.is_announcement() || [PAT_PID, PMT_PID].contains(&packet.pid());
+        is_in_record &= packet.is_announcement() || TABLE_PIDS.contains(&packet.pid());
     }
     jumps
+}
+
+/// What lies between announced jumps.
+pub(crate) fn stretches(bytes: &[u8]) -> Vec<&[u8]> {
+    let jumps = jumps(bytes);
+    let begins = std::iter::once(0).chain(jumps.iter().copied());
+    let ends = jumps.iter().copied().chain([bytes.len() / PACKET_BYTES]);
+    begins
+        .zip(ends)
+        .map(|(begin, end)| &bytes[begin * PACKET_BYTES..end * PACKET_BYTES])
+        .collect()
 }
 
 /// At which time how many bytes have gone out, if each clock reference goes out when it says.
@@ -229,10 +279,23 @@ fn kept(bytes: &[u8], is_kept: impl Fn(usize, Packet<'_>) -> bool) -> Vec<u8> {
 }
 
 pub(crate) const PAT_PID: u16 = 0;
+pub(crate) const SDT_PID: u16 = 0x11;
+pub(crate) const NULL_PID: u16 = 0x1FFF;
 /// The PIDs that ffmpeg uses.
-pub(crate) const PMT_PID: u16 = 0x1000;
+pub(crate) const HERE: Program = Program {
+    pmt: 0x1000,
+    video: VIDEO_PID,
+    audio: AUDIO_PID,
+};
+/// The PIDs that it is told to use for the same content elsewhere.
+pub(crate) const ELSEWHERE: Program = Program {
+    pmt: 0x1F0,
+    video: 0x200,
+    audio: 0x201,
+};
 pub(crate) const VIDEO_PID: u16 = 0x100;
-pub(crate) const AUDIO_PID: u16 = 0x101;
+const AUDIO_PID: u16 = 0x101;
+const TABLE_PIDS: [u16; 3] = [PAT_PID, HERE.pmt, ELSEWHERE.pmt];
 
 /// Type of the SEI message that says that a decoder can begin here.
 const RECOVERY_POINT: u8 = 6;
@@ -317,6 +380,19 @@ mod tests {
     }
 
     #[test]
+    fn time_of_decoding_is_read_where_it_differs_and_else_that_of_showing() {
+        let head = [0, 0, 1, 0xE0, 0, 0, 0x80, 0xC0, 10];
+        let stamps = [0x31, 0, 1, 0, 9 << 1 | 1, 0x11, 0, 1, 0, 5 << 1 | 1];
+        let both = packet(VIDEO_PID, true, 0, &[&head[..], &stamps].concat());
+        let bytes = [both, video(7, b"p")].concat();
+        let times: Vec<_> = units(&bytes)
+            .iter()
+            .map(|unit| (unit.shown_at, unit.decoded_at))
+            .collect();
+        assert_eq!(times, [(9, 5), (7, 7)]);
+    }
+
+    #[test]
     fn key_frames_are_told_by_what_is_in_them() {
         let key = |codec: Codec, parts: &[&[u8]]| {
             codec.is_key(
@@ -344,14 +420,24 @@ mod tests {
             announcement,
         ]
         .concat();
+        let late = packet(AUDIO_PID, false, 0x80, b"");
+        let sound = packet(AUDIO_PID, true, 0, b"sound");
         let bytes = [
-            table,
+            table.clone(),
             video(1, b"a"),
             record.clone(),
             video(2, b"b"),
+            late,
+            sound,
+            table,
             record,
         ]
         .concat();
-        assert_eq!(jumps(&bytes), [2, 7]);
+        assert_eq!(jumps(&bytes), [2, 10], "one PID alone is no jump");
+        let lengths: Vec<_> = stretches(&bytes)
+            .iter()
+            .map(|stretch| stretch.len() / PACKET_BYTES)
+            .collect();
+        assert_eq!(lengths, [2, 8, 4]);
     }
 }

@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::parse::{self, VIDEO_PID};
 use crate::http::Head;
+use crate::scaled;
 
 /// Asks for `target` and shows each piece of the body, with the time since the connection was asked for, until `take`
 /// has had enough; `bytes_per_second` slows it down.
@@ -21,6 +22,7 @@ pub(crate) fn watch(
     bytes_per_second: Option<usize>,
     mut take: impl FnMut(Duration, &[u8]) -> bool,
 ) {
+    let deadline = Duration::from_secs(scaled(DEADLINE_SECONDS, DEADLINE_SECONDS_SOAK));
     let asked = Instant::now();
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
     if bytes_per_second.is_some() {
@@ -28,7 +30,7 @@ pub(crate) fn watch(
         socket.set_recv_buffer_size(SMALL_BUFFER_BYTES).unwrap();
     }
     socket.connect(&address.into()).unwrap();
-    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.set_read_timeout(Some(SILENCE_MAX)).unwrap();
     let mut socket = std::net::TcpStream::from(socket);
     let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     socket.write_all(request.as_bytes()).unwrap();
@@ -41,7 +43,7 @@ pub(crate) fn watch(
         let read = socket.read(&mut buffer).unwrap();
         assert!(read > 0, "the stream has ended");
         assert!(
-            asked.elapsed() < DEADLINE,
+            asked.elapsed() < deadline,
             "what was waited for does not come"
         );
         let goes_on = if has_head {
@@ -115,6 +117,11 @@ impl Capture {
         self.arrivals[first].1
     }
 
+    /// How much media its pictures span.
+    pub(crate) fn span(&self) -> Duration {
+        self.shown.span()
+    }
+
     /// The newest time stamp of a picture.
     pub(crate) fn newest(&self) -> Option<u64> {
         self.shown.newest
@@ -153,7 +160,9 @@ impl Shown {
 }
 
 /// Longer than any of them watches.
-const DEADLINE: Duration = Duration::from_secs(150);
+const DEADLINE_SECONDS: u64 = 150;
+const DEADLINE_SECONDS_SOAK: u64 = 900;
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 const BUFFER_BYTES: usize = 65_536;
 const SMALL_BUFFER_BYTES: usize = 4_096;
 const TURNS: u32 = 50;
