@@ -56,6 +56,7 @@ fn chunks(count: u64) -> Vec<Arc<Chunk>> {
             bytes_before: (seq - 1) * CHUNK_BYTES as u64,
             extent: writer.publish(CHUNK_BYTES),
             media_us,
+            arrived_us: 0,
             closed_us: media_us,
             join,
         }));

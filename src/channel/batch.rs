@@ -55,12 +55,23 @@ pub struct Turns {
     batch_us: u64,
 }
 
+/// What has come.
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    /// Bytes of the channel in all.
+    pub head_bytes: u64,
+    /// When the oldest that is new may have arrived, in microseconds of the clock.
+    pub arrived_us: u64,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
     /// Which of its turns the group was woken in last.
     number: u64,
     /// Bytes of the channel when it was.
     bytes: u64,
+    /// When the oldest that waits arrived.
+    since_us: Option<u64>,
 }
 
 impl Turns {
@@ -74,14 +85,20 @@ impl Turns {
         }
     }
 
-    /// Says for each group whether it is woken, now that the channel has `head_bytes` in all and chunks wait `batch_us`.
-    pub fn arrive(&mut self, head_bytes: u64, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
-        self.head_bytes = self.head_bytes.max(head_bytes);
+    /// Says for each group whether it is woken, now that something came where chunks wait `batch_us`.
+    pub fn arrive(&mut self, news: News, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
+        self.head_bytes = self.head_bytes.max(news.head_bytes);
         self.batch_us = batch_us;
+        for turn in &mut self.groups {
+            turn.since_us.get_or_insert(news.arrived_us);
+        }
         self.wake(
             |turns, group, turn| {
                 let waiting = turns.head_bytes.saturating_sub(turn.bytes);
-                turns.number(group, now_us) != turn.number || waiting >= WAITING_BYTES_MAX
+                let waited_us = now_us.saturating_sub(turn.since_us.unwrap_or(now_us));
+                turns.number(group, now_us) != turn.number
+                    || waiting >= WAITING_BYTES_MAX
+                    || waited_us >= batch_us / 8 * 7
             },
             now_us,
         )
@@ -121,6 +138,7 @@ impl Turns {
                 *turn = Turn {
                     number: self.number(group, now_us),
                     bytes: self.head_bytes,
+                    since_us: None,
                 };
             }
         }
@@ -206,7 +224,11 @@ mod tests {
         let mut woken: [Vec<u64>; GROUPS] = Default::default();
         for chunk in 1..=100 {
             let now_us = 1_000_000 + chunk * every_us;
-            let groups = turns.arrive(chunk * bytes, batch_us, now_us);
+            let news = News {
+                head_bytes: chunk * bytes,
+                arrived_us: now_us - every_us,
+            };
+            let groups = turns.arrive(news, batch_us, now_us);
             for (group, woken) in groups.into_iter().zip(&mut woken) {
                 woken.extend(group.then_some(now_us));
             }
@@ -248,12 +270,31 @@ mod tests {
     }
 
     #[test]
+    fn what_has_waited_to_be_read_does_not_wait_again() {
+        let mut turns = Turns::new();
+        for read in 1..50 {
+            let now_us = 1_000_000 + read * 85_000;
+            let news = News {
+                head_bytes: read * 90_000,
+                arrived_us: now_us - 85_000,
+            };
+            assert_eq!(turns.arrive(news, 95_000, now_us), [true; GROUPS], "{read}");
+        }
+    }
+
+    #[test]
     fn what_waits_is_sent_although_nothing_follows() {
         let mut turns = Turns::new();
         assert_eq!(turns.due_us(), None);
-        assert_eq!(turns.arrive(188, 100_000, 1_000_000), [true; GROUPS]);
+        let news = |head_bytes, arrived_us| News {
+            head_bytes,
+            arrived_us,
+        };
+        let first = turns.arrive(news(188, 1_000_000), 100_000, 1_000_000);
+        assert_eq!(first, [true; GROUPS]);
         assert_eq!(turns.due_us(), None, "nobody waits");
-        assert_eq!(turns.arrive(376, 100_000, 1_010_000), [false; GROUPS]);
+        let second = turns.arrive(news(376, 1_010_000), 100_000, 1_010_000);
+        assert_eq!(second, [false; GROUPS]);
         let mut sent = [false; GROUPS];
         while let Some(due_us) = turns.due_us() {
             assert!(due_us <= 1_010_000 + 100_000 + SLACK_US);

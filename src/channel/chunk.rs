@@ -19,6 +19,8 @@ pub struct Chunk {
     pub extent: Extent,
     /// Media time of its first packet, in microseconds since the channel's first.
     pub media_us: u64,
+    /// When its oldest packet may have arrived, at the earliest, in microseconds of the process's clock.
+    pub arrived_us: u64,
     /// When it was closed and could be sent, in microseconds of the process's clock.
     pub closed_us: u64,
     /// Present when a decoder can start at this chunk.
@@ -34,6 +36,7 @@ impl Chunk {
             bytes_before: (seq - 1) * (packets * crate::ts::PACKET_BYTES) as u64,
             extent: Extent::copy_of(&vec![0x47; packets * crate::ts::PACKET_BYTES]).unwrap(),
             media_us,
+            arrived_us: media_us,
             closed_us: media_us,
             join: joins.then(|| {
                 let psi = bytes::Bytes::from_static(b"psi");

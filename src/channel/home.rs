@@ -60,6 +60,8 @@ struct Follower {
     channel: ChannelId,
     epoch: u64,
     next_seq: u64,
+    /// How long its viewers' chunks wait anyway.
+    batch_us: u64,
 }
 
 impl Home {
@@ -125,6 +127,26 @@ impl Home {
         self.media.borrow_mut().deliver(upstream);
     }
 
+    /// Notes how long a shard's viewers let chunks of the channel wait.
+    pub fn pace(&self, shard: usize, channel: ChannelId, epoch: u64, batch_us: u64) {
+        let from = (shard, channel, epoch);
+        for follower in self.followers.borrow_mut().iter_mut() {
+            if (follower.shard, follower.channel, follower.epoch) == from {
+                follower.batch_us = batch_us;
+            }
+        }
+    }
+
+    /// How long bytes may lie unread without any viewer getting them later.
+    ///
+    /// Unit: microseconds.
+    #[must_use]
+    pub fn batch_us(&self) -> u64 {
+        let followers = self.followers.borrow();
+        let waits = followers.iter().map(|follower| follower.batch_us);
+        waits.min().unwrap_or(0)
+    }
+
     /// Whether any shard follows.
     #[must_use]
     pub fn has_audience(&self) -> bool {
@@ -153,6 +175,7 @@ impl Home {
             channel,
             epoch,
             next_seq,
+            batch_us: 0,
         });
         drop(followers);
         self.audience.wake_all();
@@ -182,14 +205,27 @@ impl Home {
     /// Moves everybody who follows this channel to `other`.
     pub fn hand_over(&self, other: &Self) {
         for follower in self.followers.take() {
-            other.subscribe(follower.shard, follower.channel, follower.epoch);
+            let Follower {
+                shard,
+                channel,
+                epoch,
+                batch_us,
+                ..
+            } = follower;
+            other.subscribe(shard, channel, epoch);
+            other.pace(shard, channel, epoch, batch_us);
         }
     }
 
     /// Gives a closed chunk its number and keeps it for the shards; `now_us` is when it could first be sent.
     pub fn append(&self, extent: Extent, closed: &Closed, now_us: u64) {
         self.media_us.set(now_us);
-        self.push(extent, closed.media_us, closed.join.clone(), now_us);
+        let published = Published {
+            arrived_us: closed.arrived_us,
+            media_us: closed.media_us,
+            join: closed.join.clone(),
+        };
+        self.push(extent, published, now_us);
         self.counters.chunks.add(1);
     }
 
@@ -219,17 +255,28 @@ impl Home {
                 self.filler.get_or_init(|| made).clone()
             }
         };
-        self.push(extent, media_us, None, now_us);
+        let published = Published {
+            arrived_us: now_us,
+            media_us,
+            join: None,
+        };
+        self.push(extent, published, now_us);
         Ok(())
     }
 
-    fn push(&self, extent: Extent, media_us: u64, join: Option<Arc<JoinRecord>>, now_us: u64) {
+    fn push(&self, extent: Extent, published: Published, now_us: u64) {
+        let Published {
+            arrived_us,
+            media_us,
+            join,
+        } = published;
         let mut ring = self.ring.borrow_mut();
         let chunk = Chunk {
             seq: ring.head_seq(),
             bytes_before: self.published_bytes.get(),
             extent,
             media_us,
+            arrived_us,
             closed_us: now_us,
             join,
         };
@@ -299,6 +346,13 @@ impl Home {
             follower.next_seq = head_seq;
         }
     }
+}
+
+/// What a chunk is published with.
+struct Published {
+    arrived_us: u64,
+    media_us: u64,
+    join: Option<Arc<JoinRecord>>,
 }
 
 impl Drop for Home {

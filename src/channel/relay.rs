@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::channel::End;
-use crate::channel::batch::{GROUPS, Turns};
+use crate::channel::batch::{GROUPS, News, Turns};
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::ring::Ring;
@@ -33,6 +33,8 @@ pub struct Relay {
     groups: [Wakers; GROUPS],
     next_group: Cell<usize>,
     turns: RefCell<Turns>,
+    /// How long the home shard was told that chunks wait.
+    pub paced_us: Cell<u64>,
     /// Tasks that wait for the channel's end alone: those whose socket takes nothing now.
     pub ends: Wakers,
     ring: RefCell<Ring>,
@@ -54,6 +56,7 @@ impl Relay {
             groups: Default::default(),
             next_group: Cell::new(0),
             turns: RefCell::default(),
+            paced_us: Cell::new(0),
             ends: Wakers::default(),
             ring: RefCell::new(ring),
             viewers: Cell::new(0),
@@ -82,6 +85,11 @@ impl Relay {
         let head_bytes = chunks
             .last()
             .map_or(0, |chunk| chunk.bytes_before + chunk.extent.len() as u64);
+        let arrived_us = chunks.first().map_or(now_us, |chunk| chunk.arrived_us);
+        let news = News {
+            head_bytes,
+            arrived_us,
+        };
         let mut ring = self.ring.borrow_mut();
         let before = ring.bytes();
         for chunk in chunks {
@@ -92,7 +100,7 @@ impl Relay {
         adjust(&self.counters.ring_bytes, before, after);
         self.news.wake_all();
         let mut turns = self.turns.borrow_mut();
-        self.wake(turns.arrive(head_bytes, batch_us, now_us));
+        self.wake(turns.arrive(news, batch_us, now_us));
         turns.due_us()
     }
 

@@ -46,6 +46,15 @@ pub enum Message {
         /// Why.
         end: End,
     },
+    /// How long a follower's viewers let chunks wait has changed (follower to home shard).
+    Pace {
+        /// The channel.
+        channel: ChannelId,
+        /// Number of the subscription.
+        epoch: u64,
+        /// How long, in microseconds.
+        batch_us: u64,
+    },
     /// Asks for everything the shard has counted.
     Scrape {
         /// Number of the request.
@@ -190,6 +199,7 @@ struct Peer {
 enum Slot {
     BadLogin(IpAddr),
     Ended(ChannelId),
+    Pace(ChannelId),
     Scrape,
     Scraped,
     Subscription(ChannelId),
@@ -252,6 +262,7 @@ impl Peer {
         let slot = match &message {
             Message::BadLogin { address } => Slot::BadLogin(*address),
             Message::Ended { channel, .. } => Slot::Ended(*channel),
+            Message::Pace { channel, .. } => Slot::Pace(*channel),
             Message::Scrape { .. } => Slot::Scrape,
             Message::Scraped { .. } => Slot::Scraped,
             Message::Subscribe { channel, .. } | Message::Unsubscribe { channel, .. } => {

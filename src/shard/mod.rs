@@ -295,7 +295,7 @@ impl Shard {
     }
 
     /// Gives a relay its chunks; its viewers are woken when it is their turn.
-    fn extend(&self, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
+    fn extend(self: &Rc<Self>, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
         let now_us = self.clock.now_us();
         self.load.borrow_mut().note(relay.viewers(), now_us);
         let batch_us = match relay.limits.batch {
@@ -304,6 +304,19 @@ impl Shard {
         };
         if relay.extend(chunks, batch_us, now_us).is_some() {
             self.batched.wake_all();
+        }
+        // Where few watch, reading costs more than sending, and all can be sent at once what was read at once.
+        let pace_us = match relay.viewers() {
+            0..=PACED_VIEWERS_MAX => batch_us,
+            _ => 0,
+        };
+        if relay.paced_us.replace(pace_us) != pace_us {
+            let message = Message::Pace {
+                channel: relay.id,
+                epoch: relay.epoch,
+                batch_us: pace_us,
+            };
+            self.send(self.home(relay.id), message);
         }
     }
 
@@ -345,6 +358,15 @@ impl Shard {
                 epoch,
                 end,
             } => self.table.end(channel, epoch, end),
+            Message::Pace {
+                channel,
+                epoch,
+                batch_us,
+            } => {
+                if let Some(home) = self.table.homes.serving(channel) {
+                    home.pace(from, channel, epoch, batch_us);
+                }
+            }
             Message::Scrape { request } => {
                 let samples = self.samples();
                 self.send(from, Message::Scraped { request, samples });
@@ -481,6 +503,9 @@ async fn send_overdue(shard: Rc<Shard>) {
         }
     }
 }
+
+/// Viewers of a channel on a shard up to which its upstream is read as rarely as they are sent.
+const PACED_VIEWERS_MAX: usize = 64;
 
 /// How often what waits is tried again.
 const TICK: Duration = Duration::from_millis(10);

@@ -1,13 +1,12 @@
 //! How much an upstream has to send before it is read again. (pure)
 //!
 //! A source that dribbles is read a chunk at a time and not a write at a time: being woken costs more than reading. What
-//! lies in the socket below that amount is fetched when it may have lain there for a chunk's age. Setting the socket and
-//! the alarm is up to `read`. The rule: no byte lies longer than that, and a silent upstream costs nothing.
+//! lies in the socket below that amount is fetched when it may have lain there for a chunk's age, or as long as viewers
+//! wait anyway. Setting the socket and the alarm is up to `read`. The rule: no byte lies longer than that, and a silent upstream costs nothing.
 
 /// Decides when one upstream is read.
 #[derive(Debug)]
 pub struct Gather {
-    age_us: u64,
     /// When the socket was last seen empty.
     empty_us: u64,
     /// Nothing came for so long that the first byte is worth a wake-up.
@@ -15,17 +14,16 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// For an upstream whose bytes may lie unread for `age_us`; its first byte is read at once.
+    /// For an upstream whose first byte is read at once.
     #[must_use]
-    pub const fn new(age_us: u64) -> Self {
+    pub const fn new() -> Self {
         Self {
-            age_us,
             empty_us: 0,
             is_quiet: true,
         }
     }
 
-    /// How many bytes to wait for where `missing` make a chunk full.
+    /// How many bytes to wait for where `missing` are wanted.
     ///
     /// Bound: at least one.
     #[must_use]
@@ -33,18 +31,24 @@ impl Gather {
         if self.is_quiet { 1 } else { missing.max(1) }
     }
 
-    /// When to read what there is, although it is less.
+    /// When to read what there is, although it is less, if it may lie there for `age_us`.
     ///
     /// Unit: microseconds of the clock. `None` while the first byte is waited for.
     #[must_use]
-    pub fn due_us(&self) -> Option<u64> {
-        (!self.is_quiet).then(|| self.empty_us.saturating_add(self.age_us))
+    pub fn due_us(&self, age_us: u64) -> Option<u64> {
+        (!self.is_quiet).then(|| self.empty_us.saturating_add(age_us))
     }
 
     /// Notes that the socket has been emptied at `now_us`, of so many bytes.
     pub fn emptied(&mut self, bytes: usize, now_us: u64) {
         self.empty_us = now_us;
         self.is_quiet = bytes == 0;
+    }
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -56,8 +60,8 @@ mod tests {
 
     #[test]
     fn the_first_byte_is_read_at_once_and_then_a_chunk_at_a_time() {
-        let mut gather = Gather::new(AGE_US);
-        assert_eq!((gather.least(32_000), gather.due_us()), (1, None));
+        let mut gather = Gather::new();
+        assert_eq!((gather.least(32_000), gather.due_us(AGE_US)), (1, None));
         gather.emptied(5_000, 1_000);
         assert_eq!(gather.least(27_000), 27_000);
         assert_eq!(gather.least(0), 1, "a full chunk lacks nothing");
@@ -65,20 +69,20 @@ mod tests {
 
     #[test]
     fn what_lies_in_the_socket_is_fetched_before_it_is_older_than_a_chunk() {
-        let mut gather = Gather::new(AGE_US);
+        let mut gather = Gather::new();
         gather.emptied(5_000, 1_000);
-        assert_eq!(gather.due_us(), Some(41_000));
+        assert_eq!(gather.due_us(AGE_US), Some(41_000));
         gather.emptied(900, 41_000);
-        assert_eq!(gather.due_us(), Some(81_000));
+        assert_eq!(gather.due_us(AGE_US), Some(81_000));
     }
 
     #[test]
     fn a_silent_upstream_is_looked_at_once_and_then_wakes_by_its_first_byte() {
-        let mut gather = Gather::new(AGE_US);
+        let mut gather = Gather::new();
         gather.emptied(5_000, 1_000);
         gather.emptied(0, 41_000);
-        assert_eq!((gather.least(27_000), gather.due_us()), (1, None));
+        assert_eq!((gather.least(27_000), gather.due_us(AGE_US)), (1, None));
         gather.emptied(188, 900_000);
-        assert_eq!(gather.due_us(), Some(940_000));
+        assert_eq!(gather.due_us(AGE_US), Some(940_000));
     }
 }

@@ -25,7 +25,9 @@ pub struct Ingest {
     judged: usize,
     chunk_bytes_max: usize,
     chunk_age_us: u64,
+    /// When bytes came last, and the time before.
     last_us: u64,
+    before_us: u64,
     /// Whether a whole packet waits for the byte behind it.
     is_waiting: bool,
     /// Bytes thrown away before this fetch.
@@ -72,6 +74,7 @@ impl Ingest {
             chunk_bytes_max: limits.chunk_bytes_max,
             chunk_age_us: micros(limits.chunk_age),
             last_us: 0,
+            before_us: 0,
             is_waiting: false,
             earlier_junk_bytes: 0,
             has_joined: false,
@@ -89,7 +92,7 @@ impl Ingest {
     pub fn room(&mut self) -> Result<&mut [u8], FetchError> {
         let room = self
             .writer
-            .room(READ_BYTES)
+            .room(ROOM_BYTES_MIN)
             .map_err(|source| FetchError::Memory { source })?;
         let bytes = room.len().min(READ_BYTES);
         Ok(room.get_mut(..bytes).unwrap_or_default())
@@ -110,7 +113,7 @@ impl Ingest {
         mut tell: impl FnMut(&Self),
     ) -> Result<bool, FetchError> {
         self.writer.fill(bytes);
-        self.last_us = now_us;
+        self.before_us = std::mem::replace(&mut self.last_us, now_us);
         self.pulse.arrive(now_us);
         home.counters.upstream_received_bytes.add(bytes as u64);
         let mut has_closed = false;
@@ -136,6 +139,11 @@ impl Ingest {
             tell(self);
         }
         Ok(has_closed)
+    }
+
+    /// Says how old the open chunk may become from now on.
+    pub fn allow_age(&mut self, chunk_age_us: u64) {
+        self.chunk_age_us = chunk_age_us;
     }
 
     /// Closes the open chunk if it has become too old, and counts what came; says whether it has.
@@ -166,14 +174,19 @@ impl Ingest {
         let Some(closed) = self.chunker.flush() else {
             return Ok(false);
         };
-        self.publish(home, &closed, now_us)?;
+        self.publish(home, closed, now_us)?;
         Ok(true)
     }
 
-    /// How many bytes make the open chunk full, and show that its last packet is whole.
+    /// How many bytes make the open chunk full, and show that its last packet is whole; or last for `batch_us` if that
+    /// is more.
     #[must_use]
-    pub fn missing_bytes(&self) -> usize {
-        (self.chunk_bytes_max + 1).saturating_sub(self.writer.pending_bytes())
+    pub fn missing_bytes(&self, batch_us: u64) -> usize {
+        let rate = u128::from(self.bits_per_second().unwrap_or(0));
+        let batch_bytes = usize::try_from(rate * u128::from(batch_us) / 8_000_000);
+        let wanted = batch_bytes.unwrap_or(READ_BYTES).min(READ_BYTES);
+        let missing = (self.chunk_bytes_max + 1).saturating_sub(self.writer.pending_bytes());
+        missing.max(wanted)
     }
 
     /// When something that waits will have waited too long: the open chunk, or a packet for its end to be sure.
@@ -225,7 +238,7 @@ impl Ingest {
         }
         // What precedes an undecided start is a chunk of its own.
         while let Some(closed) = self.chunker.flush() {
-            self.publish(home, &closed, now_us)?;
+            self.publish(home, closed, now_us)?;
             has_closed = true;
         }
         Ok(has_closed)
@@ -315,37 +328,40 @@ impl Ingest {
         }
         let has_closed = step.before.is_some() || step.with.is_some();
         if let Some(closed) = step.before {
-            self.publish(home, &closed, now_us)?;
+            self.publish(home, closed, now_us)?;
         }
         match step.verdict {
             Verdict::Keep => self.judged += PACKET_BYTES,
             Verdict::Discard => self.writer.squeeze(self.judged, PACKET_BYTES),
         }
         if let Some(closed) = step.with {
-            self.publish(home, &closed, now_us)?;
+            self.publish(home, closed, now_us)?;
         }
         Ok(has_closed)
     }
 
-    fn publish(&mut self, home: &Home, closed: &Closed, now_us: u64) -> Result<(), FetchError> {
+    fn publish(&mut self, home: &Home, mut closed: Closed, now_us: u64) -> Result<(), FetchError> {
         let bytes = closed.packets * PACKET_BYTES;
         self.judged = self.judged.saturating_sub(bytes);
         // Taken before anything can fail: the chunker has closed it and speaks of what follows.
         let extent = self.writer.publish(bytes);
-        if let Some(splice) = &closed.splice {
+        // What came by the last read may have lain there since the one before.
+        if closed.arrived_us >= self.last_us {
+            closed.arrived_us = self.before_us;
+        }
+        if let Some(splice) = closed.splice.take() {
             let seam = Closed {
                 join: None,
-                splice: None,
                 ..closed.clone()
             };
             let announced =
-                Extent::copy_of(splice).map_err(|source| FetchError::Memory { source })?;
+                Extent::copy_of(&splice).map_err(|source| FetchError::Memory { source })?;
             self.follow(&announced);
             home.append(announced, &seam, now_us);
         }
         self.has_joined |= closed.join.is_some();
         self.follow(&extent);
-        home.append(extent, closed, now_us);
+        home.append(extent, &closed, now_us);
         Ok(())
     }
 
@@ -376,7 +392,10 @@ impl Ingest {
 }
 
 /// How much is read at once.
-const READ_BYTES: usize = 64 * 1024;
+const READ_BYTES: usize = 256 * 1024;
+
+/// Room below which a new segment begins: what is left of the old one is wasted.
+const ROOM_BYTES_MIN: usize = 64 * 1024;
 
 /// The least that is read at once: system calls are not worth less.
 const READ_BYTES_MIN: usize = 4 * 1024;

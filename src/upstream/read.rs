@@ -103,9 +103,10 @@ impl Fetch<'_> {
     ) -> Result<Infallible, FetchError> {
         let clock = &self.shard.clock;
         let mut heard_us = clock.now_us();
-        let mut gather = Gather::new(micros(self.home.limits.chunk_age));
+        let mut gather = Gather::new();
         let mut alarm = clock.at(0);
         loop {
+            ingest.allow_age(self.age_us());
             let allowance = ingest.admit(clock.now_us());
             alarm.reset(self.look_us(ingest, &gather, allowance, heard_us));
             let woken = self
@@ -125,8 +126,9 @@ impl Fetch<'_> {
                     self.refuse_playlist(ingest, bytes, body)?;
                     let tell = |ingest: &Ingest| self.publish(ingest);
                     let has_filled = ingest.take(self.home, bytes, now_us, tell)?;
-                    // It may have lain in the socket for as long as a chunk may be open.
-                    let has_flushed = is_due && ingest.flush(self.home, now_us)?;
+                    // It has lain in the socket for as long as a chunk may be open.
+                    let has_waited = is_due || self.home.batch_us() >= self.age_us();
+                    let has_flushed = has_waited && ingest.flush(self.home, now_us)?;
                     self.publish_if(has_flushed, ingest) || has_filled
                 }
             };
@@ -135,7 +137,10 @@ impl Fetch<'_> {
             }
             let bytes = woken.bytes();
             if self.has_media.get() && matches!(allowance, Allowance::Bytes(_)) {
-                let is_looked_at = bytes > 0 || gather.due_us().is_some_and(|due| due <= now_us);
+                let is_looked_at = bytes > 0
+                    || gather
+                        .due_us(self.age_us())
+                        .is_some_and(|due_us| due_us <= now_us);
                 if is_looked_at {
                     gather.emptied(bytes, now_us);
                 }
@@ -171,11 +176,16 @@ impl Fetch<'_> {
         let due_us = match allowance {
             Allowance::Bytes(_) => {
                 let lost_us = self.lost_us(ingest, heard_us);
-                lost_us.min(gather.due_us().unwrap_or(u64::MAX))
+                lost_us.min(gather.due_us(self.age_us()).unwrap_or(u64::MAX))
             }
             Allowance::NothingBefore(at_us) => at_us,
         };
         due_us.min(ingest.due_us().unwrap_or(u64::MAX))
+    }
+
+    /// How long bytes may lie unread.
+    fn age_us(&self) -> u64 {
+        micros(self.home.limits.chunk_age).max(self.home.batch_us())
     }
 
     /// Reads when a chunk's worth is there, or less when it is due.
@@ -191,7 +201,7 @@ impl Fetch<'_> {
             alarm.await;
             return Ok(Woken::Due);
         };
-        let missing = ingest.missing_bytes();
+        let missing = ingest.missing_bytes(self.home.batch_us());
         let room = ingest.room()?;
         let bytes = allowed.min(room.len());
         let room = room.get_mut(..bytes).unwrap_or_default();
