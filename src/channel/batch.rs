@@ -47,12 +47,16 @@ impl Load {
 
 /// When each group of a channel's viewers is woken.
 ///
-/// Shape: the groups take turns, a part of the wait after one another, so that not all viewers are served at once.
+/// Shape: the groups take turns, a part of the wait after one another, so that not all viewers are served at once. A
+/// wait is over with the chunk that comes closest to its end.
 #[derive(Debug)]
 pub struct Turns {
     groups: [Turn; GROUPS],
     head_bytes: u64,
     batch_us: u64,
+    /// When something came last, and how long that was after what came before.
+    last_us: u64,
+    step_us: u64,
 }
 
 /// What has come.
@@ -66,12 +70,12 @@ pub struct News {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
-    /// Which of its turns the group was woken in last.
-    number: u64,
-    /// Bytes of the channel when it was.
+    /// Bytes of the channel when the group was woken last.
     bytes: u64,
     /// When the oldest that waits arrived.
     since_us: Option<u64>,
+    /// What this wait is shorter than others, to come between the turns of other groups.
+    lead_us: u64,
 }
 
 impl Turns {
@@ -82,82 +86,71 @@ impl Turns {
             groups: [Turn::default(); GROUPS],
             head_bytes: 0,
             batch_us: 0,
+            last_us: 0,
+            step_us: 0,
         }
     }
 
     /// Says for each group whether it is woken, now that something came where chunks wait `batch_us`.
     pub fn arrive(&mut self, news: News, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
         self.head_bytes = self.head_bytes.max(news.head_bytes);
-        self.batch_us = batch_us;
+        if std::mem::replace(&mut self.batch_us, batch_us) != batch_us {
+            self.spread();
+        }
+        let step_us = now_us.saturating_sub(std::mem::replace(&mut self.last_us, now_us));
+        let mut usual_us = self.step_us;
+        // What one read brought is one step.
+        if step_us >= STEP_US_MIN {
+            // The lesser of two: a pause says nothing of when to expect more.
+            usual_us = step_us.min(std::mem::replace(&mut self.step_us, step_us));
+        }
         for turn in &mut self.groups {
             turn.since_us.get_or_insert(news.arrived_us);
         }
-        self.wake(
-            |turns, group, turn| {
-                let waiting = turns.head_bytes.saturating_sub(turn.bytes);
-                let waited_us = now_us.saturating_sub(turn.since_us.unwrap_or(now_us));
-                turns.number(group, now_us) != turn.number
-                    || waiting >= WAITING_BYTES_MAX
-                    || waited_us >= batch_us / 8 * 7
-            },
-            now_us,
-        )
+        let head_bytes = self.head_bytes;
+        self.wake(|turn, since_us| {
+            let waited_us = now_us.saturating_sub(since_us) + turn.lead_us;
+            let waiting = head_bytes.saturating_sub(turn.bytes);
+            waited_us + usual_us / 2 >= batch_us || waiting >= WAITING_BYTES_MAX
+        })
     }
 
-    /// The same for groups whose turn has passed without a chunk that would have woken them.
+    /// The same for groups that wait although nothing has come.
     pub fn overdue(&mut self, now_us: u64) -> [bool; GROUPS] {
-        self.wake(
-            |turns, group, turn| {
-                turns
-                    .due_of(group, turn)
-                    .is_some_and(|due_us| due_us <= now_us)
-            },
-            now_us,
-        )
-    }
-
-    /// When [`Turns::overdue`] has something to say if no chunk comes; `None` if nobody waits.
-    #[must_use]
-    pub fn due_us(&self) -> Option<u64> {
-        let groups = self.groups.iter().enumerate();
-        groups
-            .filter_map(|(group, turn)| self.due_of(group, turn))
-            .min()
-    }
-
-    fn wake(
-        &mut self,
-        is_due: impl Fn(&Self, usize, &Turn) -> bool,
-        now_us: u64,
-    ) -> [bool; GROUPS] {
-        let mut woken = [false; GROUPS];
-        let mut groups = self.groups;
-        for ((group, turn), woken) in groups.iter_mut().enumerate().zip(&mut woken) {
-            if is_due(self, group, turn) {
-                *woken = true;
-                *turn = Turn {
-                    number: self.number(group, now_us),
-                    bytes: self.head_bytes,
-                    since_us: None,
-                };
-            }
+        let batch_us = self.batch_us;
+        let woken = self.wake(|_, since_us| since_us + batch_us + SLACK_US <= now_us);
+        if woken.contains(&true) {
+            self.spread();
         }
-        self.groups = groups;
         woken
     }
 
-    /// Which of its turns a group is in. Where chunks do not wait, each moment is one.
-    fn number(&self, group: usize, now_us: u64) -> u64 {
-        let shift_us = self.batch_us * group as u64 / GROUPS as u64;
-        (now_us + shift_us) / self.batch_us.max(1)
+    /// When [`Turns::overdue`] has something to say if nothing comes; `None` if nobody waits.
+    #[must_use]
+    pub fn due_us(&self) -> Option<u64> {
+        let since_us = self.groups.iter().filter_map(|turn| turn.since_us).min()?;
+        Some(since_us + self.batch_us + SLACK_US)
     }
 
-    fn due_of(&self, group: usize, turn: &Turn) -> Option<u64> {
-        let shift_us = self.batch_us * group as u64 / GROUPS as u64;
-        let end_us = (turn.number + 1)
-            .saturating_mul(self.batch_us)
-            .saturating_sub(shift_us);
-        (turn.bytes < self.head_bytes).then_some(end_us + SLACK_US)
+    /// Parts groups that were woken together.
+    fn spread(&mut self) {
+        for (group, turn) in self.groups.iter_mut().enumerate() {
+            turn.lead_us = self.batch_us * group as u64 / GROUPS as u64;
+        }
+    }
+
+    fn wake(&mut self, is_due: impl Fn(&Turn, u64) -> bool) -> [bool; GROUPS] {
+        let mut woken = [false; GROUPS];
+        for (turn, woken) in self.groups.iter_mut().zip(&mut woken) {
+            *woken = turn.since_us.is_some_and(|since_us| is_due(turn, since_us));
+            if *woken {
+                *turn = Turn {
+                    bytes: self.head_bytes,
+                    ..Turn::default()
+                };
+            }
+        }
+        woken
     }
 }
 
@@ -184,6 +177,9 @@ const WINDOW_US: u64 = 1_000_000;
 
 /// What waits for a group at most: more makes a call no cheaper.
 const WAITING_BYTES_MAX: u64 = 256 * 1024;
+
+/// Chunks that come closer together come together.
+const STEP_US_MIN: u64 = 1_000;
 
 /// How late a chunk may be before those that wait are sent without it.
 const SLACK_US: u64 = 50_000;
@@ -222,12 +218,14 @@ mod tests {
     /// When each group is woken by chunks of `bytes` that come every `every_us`.
     fn woken(turns: &mut Turns, every_us: u64, bytes: u64, batch_us: u64) -> [Vec<u64>; GROUPS] {
         let mut woken: [Vec<u64>; GROUPS] = Default::default();
-        for chunk in 1..=100 {
+        let from = turns.head_bytes / bytes;
+        for chunk in from + 1..=from + 100 {
             let now_us = 1_000_000 + chunk * every_us;
             let news = News {
                 head_bytes: chunk * bytes,
                 arrived_us: now_us - every_us,
             };
+            assert_eq!(turns.overdue(now_us), [false; GROUPS], "nobody is late");
             let groups = turns.arrive(news, batch_us, now_us);
             for (group, woken) in groups.into_iter().zip(&mut woken) {
                 woken.extend(group.then_some(now_us));
@@ -244,13 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_is_at_most_a_chunk_longer_and_on_the_average_what_was_asked_for() {
+    fn a_wait_is_over_with_the_chunk_that_comes_closest() {
         for woken in woken(&mut Turns::new(), 32_712, 32_712, 95_000) {
             let longest = woken.windows(2).map(|two| two[1] - two[0]).max().unwrap();
             assert_eq!(longest, 3 * 32_712);
-            let over_us = woken.last().unwrap() - woken[0];
-            let mean_us = over_us / (woken.len() as u64 - 1);
-            assert!((92_000..=98_500).contains(&mean_us), "{mean_us}");
+            let shortest = woken.windows(2).skip(1).map(|two| two[1] - two[0]).min();
+            assert_eq!(shortest, Some(longest));
         }
     }
 
@@ -270,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn every_wait_is_kept_within_half_a_chunk_after_it_changed() {
+        let mut turns = Turns::new();
+        for batch_us in [250_000, 10_000, 95_000, 250_000] {
+            for woken in woken(&mut turns, 32_712, 32_712, batch_us) {
+                let gaps = woken.windows(2).map(|two| two[1] - two[0]);
+                let shortest = gaps.clone().skip(1).min().unwrap();
+                assert!(
+                    shortest + 32_712 >= batch_us / 4 * 3,
+                    "{shortest} of {batch_us}"
+                );
+                assert!(gaps.max().unwrap() <= batch_us + 32_712, "{batch_us}");
+            }
+        }
+    }
+
+    #[test]
     fn what_has_waited_to_be_read_does_not_wait_again() {
         let mut turns = Turns::new();
         for read in 1..50 {
@@ -278,7 +291,12 @@ mod tests {
                 head_bytes: read * 90_000,
                 arrived_us: now_us - 85_000,
             };
-            assert_eq!(turns.arrive(news, 95_000, now_us), [true; GROUPS], "{read}");
+            let woken = turns.arrive(news, 95_000, now_us);
+            // How far apart reads are is known from the third on.
+            assert!(
+                read < 3 || woken == [true; GROUPS],
+                "read {read}: {woken:?}"
+            );
         }
     }
 
@@ -290,7 +308,7 @@ mod tests {
             head_bytes,
             arrived_us,
         };
-        let first = turns.arrive(news(188, 1_000_000), 100_000, 1_000_000);
+        let first = turns.arrive(news(188, 1_000_000), 0, 1_000_000);
         assert_eq!(first, [true; GROUPS]);
         assert_eq!(turns.due_us(), None, "nobody waits");
         let second = turns.arrive(news(376, 1_010_000), 100_000, 1_010_000);
