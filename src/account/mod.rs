@@ -1,33 +1,55 @@
-//! Who may watch: the configured accounts, and how often one address may guess. (pure)
+//! Who may watch: the configured accounts, what each may, and whose password is right. (pure)
 //!
-//! How many viewers an account may have at once is not decided here. The rules kept: without accounts everybody may
-//! watch; with accounts an unknown user costs the same work and gets the same answer as a wrong password; an address
-//! that guesses too often is refused before its guess is looked at.
+//! How many viewers an account has is `roll`, how often an address may guess is `throttle`; asking for either on a shard
+//! is `login` and `attendance`. The rules kept: without accounts everybody may watch; with accounts an unknown user costs
+//! the same work and gets the same answer as a wrong password.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::rc::Rc;
 
+use self::hash::Hash;
+use self::roll::Limit;
 use self::secret::Secret;
+pub use self::throttle::{Throttle, Throttled};
+use crate::channel::id::ChannelId;
+pub use crate::config::Account;
 
+pub mod attendance;
+pub mod hash;
+pub mod login;
+pub mod outcomes;
+pub mod roll;
 pub mod secret;
+pub mod throttle;
+pub mod until;
 
 /// The accounts of one configuration.
 pub struct Accounts {
-    passwords: HashMap<String, Secret>,
+    by_user: HashMap<String, Rc<Account>>,
     /// Compared when the user is unknown.
     nobody: Secret,
+    /// The dearest of the accounts' hashes: what every wrong login costs, if there is one.
+    decoy: Option<Hash>,
 }
 
 impl Accounts {
-    /// Takes users and their passwords. Of two with the same name the later one counts.
+    /// Takes the configured accounts. Of two with the same user the later one counts.
     ///
-    /// Bound: a password of more than [`secret::PASSWORD_BYTES_MAX`] bytes never matches.
+    /// Bound: a password of more than [`secret::PASSWORD_BYTES_MAX`] bytes never matches one that is known in clear.
     #[must_use]
-    pub fn new(accounts: impl IntoIterator<Item = (String, Secret)>) -> Self {
+    pub fn new(accounts: &[Account]) -> Self {
+        let hashes = accounts.iter().filter_map(|account| match &account.login {
+            Login::Hash(hash) => Some(hash),
+            Login::Password(_) => None,
+        });
         Self {
-            passwords: accounts.into_iter().collect(),
+            decoy: hashes.max_by_key(|hash| hash.cost()).cloned(),
+            by_user: accounts
+                .iter()
+                .map(|account| (account.user.clone(), Rc::new(account.clone())))
+                .collect(),
             nobody: Secret::new("nobody"),
         }
     }
@@ -35,47 +57,118 @@ impl Accounts {
     /// No account is configured, so any user and password pass.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.passwords.is_empty()
+        self.by_user.is_empty()
     }
 
-    /// Passes the right password of a known user, and anything while no account is configured.
-    ///
-    /// # Errors
-    /// [`Denied`] for an unknown user as for a wrong password, after the same work.
-    pub fn check(&self, user: &str, password: &str) -> Result<(), Denied> {
-        if self.is_open() {
-            return Ok(());
-        }
-        let known = self.passwords.get(user);
-        let is_right = known.unwrap_or(&self.nobody).matches(password);
-        if known.is_some() & is_right {
-            Ok(())
-        } else {
-            Err(Denied)
-        }
+    /// The account of a user, whoever asks.
+    #[must_use]
+    pub fn of_user(&self, user: &str) -> Option<&Rc<Account>> {
+        self.by_user.get(user)
     }
 
-    /// The user of the first credentials that pass, or `None` while no account is configured.
+    /// Says whether credentials are right as far as that is known without work, and what work is left.
     ///
-    /// # Errors
-    /// [`Denied`] when accounts are configured and nothing offered passes, be it that nothing was offered.
-    pub fn admit<'a>(&self, offered: &'a [Credentials]) -> Result<Option<&'a str>, Denied> {
-        if self.is_open() {
-            return Ok(None);
+    /// An unknown user and a wrong password leave the same work: as soon as one account has a hash, a check of one.
+    #[must_use]
+    pub fn examine(&self, offered: &Credentials) -> Examined {
+        let account = self.by_user.get(&offered.user);
+        let password = match account.map(|account| &account.login) {
+            Some(Login::Hash(hash)) => {
+                return Examined::Open {
+                    hash: hash.clone(),
+                    account: account.cloned(),
+                };
+            }
+            Some(Login::Password(password)) => password,
+            None => &self.nobody,
+        };
+        let is_right = password.matches(offered.password.expose());
+        match (account, &self.decoy) {
+            (Some(account), _) if is_right => Examined::Right(Rc::clone(account)),
+            (_, Some(decoy)) => Examined::Open {
+                hash: decoy.clone(),
+                account: None,
+            },
+            (_, None) => Examined::Wrong,
         }
-        offered
-            .iter()
-            .find(|it| self.check(&it.user, it.password.expose()).is_ok())
-            .map(|it| Some(it.user.as_str()))
-            .ok_or(Denied)
     }
 }
 
 impl fmt::Debug for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Accounts")
-            .field("users", &self.passwords.len())
+            .field("users", &self.by_user.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// What a first look at credentials says.
+#[derive(Debug)]
+pub enum Examined {
+    /// Somebody has to check the hash first; if it matches, the credentials are those of `account`, if there is one.
+    Open {
+        /// What the password has to match.
+        hash: Hash,
+        /// Without it the credentials are wrong whatever the check says.
+        account: Option<Rc<Account>>,
+    },
+    /// They are those of this account.
+    Right(Rc<Account>),
+    /// They are no account's.
+    Wrong,
+}
+
+/// What an account's password is known by.
+#[derive(Clone, Debug)]
+pub enum Login {
+    /// Its Argon2 hash.
+    Hash(Hash),
+    /// The password itself.
+    Password(Secret),
+}
+
+impl Account {
+    /// Says whether the account may be used at this time, in seconds since 1970, from this address.
+    ///
+    /// # Errors
+    /// [`Denied::Expired`] or [`Denied::Network`].
+    pub fn permits(&self, address: IpAddr, unix_seconds: u64) -> Result<(), Denied> {
+        if self.is_expired(unix_seconds) {
+            return Err(Denied::Expired);
+        }
+        let address = address.to_canonical();
+        let is_near = self.networks.iter().any(|it| it.contains(&address));
+        if is_near || self.networks.is_empty() {
+            Ok(())
+        } else {
+            Err(Denied::Network)
+        }
+    }
+
+    /// Whether the account is over at this time, in seconds since 1970.
+    #[must_use]
+    pub fn is_expired(&self, unix_seconds: u64) -> bool {
+        self.valid_until
+            .is_some_and(|until| unix_seconds >= until.unix_seconds())
+    }
+
+    /// Whether the account may watch a channel. One that names its channels has no content of the engine by id.
+    #[must_use]
+    pub fn may_watch(&self, channel: ChannelId) -> bool {
+        match (&self.channels, channel) {
+            (None, _) => true,
+            (Some(channels), ChannelId::Configured(number)) => channels.contains(&number),
+            (Some(_), ChannelId::Dynamic(_)) => false,
+        }
+    }
+
+    /// How many viewers the account may have.
+    #[must_use]
+    pub fn limit(&self) -> Limit {
+        Limit {
+            viewers_max: self.viewers_max,
+            at_limit: self.at_limit,
+        }
     }
 }
 
@@ -94,321 +187,25 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// No account has this user with this password. Which of the two was wrong is not known outside.
+/// Why somebody may not use an account. All but the first and the last are told to those who know its password only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no account with this user and password")]
-pub struct Denied;
-
-/// Counts bad logins by address and refuses an address that had too many.
-///
-/// An address is refused while it has had [`BAD_LOGINS_MAX`] bad logins within the last minute, whatever it sends:
-/// the right password too, or the answer would tell a guess that succeeded. A refused request is not a bad login, so
-/// a player that keeps trying is let in again a minute after the oldest of its last five. A good login forgets nothing.
-///
-/// Shape: an IPv6 address counts as its /64, an IPv4-mapped one as the IPv4 address.
-///
-/// Unit: all times are microseconds on the caller's time line, which never goes back.
-///
-/// Bound: [`ADDRESSES_MAX`] addresses; a further one takes the place of the one whose last bad login is oldest.
-#[derive(Debug, Default)]
-pub struct Throttle {
-    bad_logins: HashMap<Network, BadLogins>,
+pub enum Denied {
+    /// Unknown user or wrong password; which of the two is not known outside.
+    #[error("no account with this user and password")]
+    BadLogin,
+    /// As many checks of passwords wait as may wait.
+    #[error("as many logins wait as may wait")]
+    Busy,
+    /// The account is over.
+    #[error("the account is over")]
+    Expired,
+    /// The account may not be used from this address.
+    #[error("the account may not be used from this address")]
+    Network,
+    /// The address guessed too often.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
 }
-
-impl Throttle {
-    /// An empty table.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Lets an address offer credentials, or says how long it has to wait. Asked before the credentials are looked at.
-    ///
-    /// # Errors
-    /// [`Throttled`] with the time after which the oldest of the counted bad logins is a minute old.
-    pub fn admit(&self, address: IpAddr, now_us: u64) -> Result<(), Throttled> {
-        let Some(oldest_us) = self
-            .bad_logins
-            .get(&Network::of(address))
-            .and_then(|it| it.0.first().copied().flatten())
-        else {
-            return Ok(());
-        };
-        match oldest_us.saturating_add(WINDOW_US).saturating_sub(now_us) {
-            0 => Ok(()),
-            wait_us => Err(Throttled {
-                retry_after: Duration::from_micros(wait_us),
-            }),
-        }
-    }
-
-    /// Notes that an address offered credentials that were wrong.
-    pub fn note_bad_login(&mut self, address: IpAddr, now_us: u64) {
-        let network = Network::of(address);
-        if !self.bad_logins.contains_key(&network) && self.bad_logins.len() >= ADDRESSES_MAX {
-            self.make_room(now_us);
-        }
-        self.bad_logins.entry(network).or_default().push(now_us);
-    }
-
-    /// Forgets what is over; where nothing is, the address that has been quiet for longest.
-    fn make_room(&mut self, now_us: u64) {
-        self.bad_logins
-            .retain(|_, it| it.newest_us().saturating_add(WINDOW_US) > now_us);
-        if self.bad_logins.len() < ADDRESSES_MAX {
-            return;
-        }
-        let quietest = self
-            .bad_logins
-            .iter()
-            .min_by_key(|(_, it)| it.newest_us())
-            .map(|(network, _)| *network);
-        if let Some(network) = quietest {
-            self.bad_logins.remove(&network);
-        }
-    }
-}
-
-/// An address had too many bad logins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "too many bad logins from this address: {BAD_LOGINS_MAX} a minute are allowed, the next try in {} s",
-    retry_after.as_secs_f64().ceil()
-)]
-pub struct Throttled {
-    /// Until the next try is looked at.
-    pub retry_after: Duration,
-}
-
-/// When the last bad logins of an address were, oldest first; an empty place is older than all.
-#[derive(Debug, Default)]
-struct BadLogins([Option<u64>; BAD_LOGINS_MAX]);
-
-impl BadLogins {
-    fn push(&mut self, now_us: u64) {
-        self.0.rotate_left(1);
-        if let Some(newest) = self.0.last_mut() {
-            *newest = Some(now_us);
-        }
-    }
-
-    fn newest_us(&self) -> u64 {
-        self.0.last().copied().flatten().unwrap_or(0)
-    }
-}
-
-/// What counts as one address: an IPv6 customer owns a whole /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Network {
-    V4([u8; 4]),
-    V6([u16; 4]),
-}
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.octets()),
-            IpAddr::V6(v6) => {
-                let [a, b, c, d, ..] = v6.segments();
-                Self::V6([a, b, c, d])
-            }
-        }
-    }
-}
-
-/// Bad logins an address may have within a minute before it has to wait.
-pub const BAD_LOGINS_MAX: usize = 5;
-
-/// Addresses whose bad logins are remembered; some 120 bytes each.
-pub const ADDRESSES_MAX: usize = 4096;
-
-const WINDOW_US: u64 = 60_000_000;
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use super::*;
-
-    const SECOND_US: u64 = 1_000_000;
-
-    fn two_accounts() -> Accounts {
-        Accounts::new([
-            ("anna".to_owned(), Secret::new("apple")),
-            ("ben".to_owned(), Secret::new("berry")),
-        ])
-    }
-
-    fn offer(user: &str, password: &str) -> Credentials {
-        Credentials {
-            user: user.to_owned(),
-            password: Secret::new(password),
-        }
-    }
-
-    fn address(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn throttled_at(address: IpAddr, times_us: &[u64]) -> Throttle {
-        let mut throttle = Throttle::new();
-        for time_us in times_us {
-            throttle.note_bad_login(address, *time_us);
-        }
-        throttle
-    }
-
-    #[test]
-    fn without_accounts_anything_passes() {
-        let open = Accounts::new([]);
-        assert!(open.is_open());
-        assert_eq!(open.check("", ""), Ok(()));
-        assert_eq!(open.check("who", "ever"), Ok(()));
-        assert_eq!(open.admit(&[]), Ok(None));
-        assert_eq!(open.admit(&[offer("who", "ever")]), Ok(None));
-    }
-
-    #[test]
-    fn a_password_passes_only_with_its_own_user() {
-        let accounts = two_accounts();
-        assert!(!accounts.is_open());
-        assert_eq!(accounts.check("anna", "apple"), Ok(()));
-        assert_eq!(accounts.check("ben", "berry"), Ok(()));
-        assert_eq!(accounts.check("anna", "berry"), Err(Denied));
-        assert_eq!(accounts.check("Anna", "apple"), Err(Denied));
-        assert_eq!(accounts.check("anna", ""), Err(Denied));
-    }
-
-    #[test]
-    fn an_unknown_user_is_denied_whatever_the_password() {
-        let accounts = two_accounts();
-        for password in ["", "apple", "berry", "nobody"] {
-            assert_eq!(accounts.check("carl", password), Err(Denied), "{password}");
-            assert_eq!(accounts.check("", password), Err(Denied), "{password}");
-        }
-    }
-
-    #[test]
-    fn the_first_credentials_that_pass_name_the_user() {
-        let accounts = two_accounts();
-        let offered = [
-            offer("anna", "guess"),
-            offer("ben", "berry"),
-            offer("anna", "apple"),
-        ];
-        assert_eq!(accounts.admit(&offered), Ok(Some("ben")));
-        assert_eq!(accounts.admit(&[offer("anna", "guess")]), Err(Denied));
-        assert_eq!(accounts.admit(&[]), Err(Denied));
-    }
-
-    #[test]
-    fn neither_accounts_nor_credentials_print_users_or_passwords() {
-        let shown = format!("{:?} {:?}", two_accounts(), offer("anna", "apple"));
-        for hidden in ["anna", "ben", "apple", "berry"] {
-            assert!(!shown.contains(hidden), "{shown}");
-        }
-    }
-
-    #[test]
-    fn the_sixth_try_within_a_minute_is_refused() {
-        let viewer = address("192.0.2.7");
-        let mut throttle = Throttle::new();
-        for second in 0..5 {
-            assert_eq!(
-                throttle.admit(viewer, second * SECOND_US),
-                Ok(()),
-                "try {second}"
-            );
-            throttle.note_bad_login(viewer, second * SECOND_US);
-        }
-        assert_eq!(
-            throttle.admit(viewer, 5 * SECOND_US),
-            Err(Throttled {
-                retry_after: Duration::from_secs(55)
-            })
-        );
-        assert_eq!(throttle.admit(address("192.0.2.8"), 5 * SECOND_US), Ok(()));
-    }
-
-    #[test]
-    fn an_address_may_try_again_when_its_oldest_bad_login_is_a_minute_old() {
-        let viewer = address("192.0.2.7");
-        let mut throttle = throttled_at(viewer, &[0, 1, 2, 3, 4].map(|second| second * SECOND_US));
-        assert!(throttle.admit(viewer, 60 * SECOND_US - 1).is_err());
-        assert_eq!(throttle.admit(viewer, 60 * SECOND_US), Ok(()));
-        throttle.note_bad_login(viewer, 60 * SECOND_US);
-        assert_eq!(
-            throttle.admit(viewer, 60 * SECOND_US),
-            Err(Throttled {
-                retry_after: Duration::from_secs(1)
-            })
-        );
-    }
-
-    #[test]
-    fn refused_tries_do_not_make_the_wait_longer() {
-        let viewer = address("192.0.2.7");
-        let throttle = throttled_at(viewer, &[0; 5]);
-        for second in 1..60 {
-            let retry_after = Duration::from_secs(60 - second);
-            assert_eq!(
-                throttle.admit(viewer, second * SECOND_US),
-                Err(Throttled { retry_after })
-            );
-        }
-        assert_eq!(throttle.admit(viewer, 60 * SECOND_US), Ok(()));
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one_address() {
-        let throttle = throttled_at(address("2001:db8:0:1::1"), &[0; 5]);
-        assert!(throttle.admit(address("2001:db8:0:1:ffff::2"), 1).is_err());
-        assert_eq!(throttle.admit(address("2001:db8:0:2::1"), 1), Ok(()));
-    }
-
-    #[test]
-    fn a_mapped_ipv4_address_is_the_ipv4_address() {
-        let throttle = throttled_at(address("::ffff:192.0.2.7"), &[0; 5]);
-        assert!(throttle.admit(address("192.0.2.7"), 1).is_err());
-        assert_eq!(throttle.admit(address("::ffff:192.0.2.8"), 1), Ok(()));
-    }
-
-    #[test]
-    fn a_full_table_gives_up_the_address_that_was_quiet_for_longest() {
-        let mut throttle = Throttle::new();
-        let numbered =
-            |number: usize| IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(number).unwrap()));
-        for number in 0..ADDRESSES_MAX {
-            for _ in 0..BAD_LOGINS_MAX {
-                throttle.note_bad_login(numbered(number), u64::try_from(number).unwrap());
-            }
-        }
-        let now_us = u64::try_from(ADDRESSES_MAX).unwrap();
-        assert!(throttle.admit(numbered(0), now_us).is_err());
-        throttle.note_bad_login(numbered(ADDRESSES_MAX), now_us);
-        assert_eq!(throttle.bad_logins.len(), ADDRESSES_MAX);
-        assert_eq!(throttle.admit(numbered(0), now_us), Ok(()));
-        assert!(throttle.admit(numbered(1), now_us).is_err());
-    }
-
-    #[test]
-    fn a_full_table_first_forgets_what_is_over() {
-        let mut throttle = Throttle::new();
-        for number in 0..u32::try_from(ADDRESSES_MAX).unwrap() {
-            throttle.note_bad_login(IpAddr::V4(Ipv4Addr::from_bits(number)), 0);
-        }
-        throttle.note_bad_login(address("192.0.2.7"), 60 * SECOND_US);
-        assert_eq!(throttle.bad_logins.len(), 1);
-    }
-
-    #[test]
-    fn a_refusal_says_how_long_to_wait_in_whole_seconds() {
-        let refusal = Throttled {
-            retry_after: Duration::from_millis(1_200),
-        };
-        assert_eq!(
-            refusal.to_string(),
-            "too many bad logins from this address: 5 a minute are allowed, the next try in 2 s"
-        );
-    }
-}
+mod tests;

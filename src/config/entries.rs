@@ -1,20 +1,17 @@
-//! What stands any number of times: `[[channel]]` with its upstreams, and `[[account]]`.
+//! What stands any number of times: `[[channel]]` with its upstreams.
 //!
-//! The rule: a value that a URL carries (user, password) is refused here if a player or a proxy would change it on the way.
+//! The other such table is in `accounts.rs`. The rule: what a request to an upstream will carry is refused here if it
+//! cannot be sent.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::path::Path;
 
 use super::error::{Fault, Origin};
-use super::read::{Reader, Report, shown, whole_in, wrong_type};
-use super::secret_file::read_secret;
+use super::read::{Reader, Report, whole_in, wrong_type};
 use super::sections::{fetchable, stream};
 use super::tree::{Node, Value};
-use super::{Account, Channel, Stream, Upstream};
-use crate::account::secret::Secret;
+use super::{Channel, Stream, Upstream};
 use crate::channel::id::Content;
-use crate::http::route::is_reserved;
 use crate::upstream::demo::Demo;
 
 /// Reads every `[[channel]]`; what a channel does not set is as in `base`.
@@ -42,32 +39,6 @@ pub(super) fn channels(
         }
     }
     channels
-}
-
-/// Reads every `[[account]]`. Relative file names are relative to `folder`.
-pub(super) fn accounts(
-    nodes: Vec<(String, Node)>,
-    folder: &Path,
-    report: &mut Report,
-) -> Vec<Account> {
-    let mut first_of_user = HashMap::new();
-    let mut accounts = Vec::with_capacity(nodes.len());
-    for (path, node) in nodes {
-        let mut reader = Reader::new(report, path, node);
-        let user = reader.required("user", user);
-        if let Some((user, origin)) = &user
-            && let Some(first) = repeats(&mut first_of_user, user.clone(), origin)
-        {
-            let value = shown(user);
-            reader.fault("user", origin.clone(), Fault::Duplicate { value, first });
-        }
-        let password = password_of(&mut reader, folder);
-        reader.finish();
-        if let (Some((user, _)), Some(password)) = (user, password) {
-            accounts.push(Account { user, password });
-        }
-    }
-    accounts
 }
 
 fn id(reader: &mut Reader<'_>, first_of_id: &mut HashMap<u32, Origin>) -> Option<u32> {
@@ -272,66 +243,8 @@ fn name(text: String) -> Result<String, Fault> {
     }
 }
 
-fn user(text: String) -> Result<String, Fault> {
-    length(&text, 1, 64)?;
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
-    if !text.bytes().all(is_allowed) || is_dots(&text) {
-        return Err(Fault::Character {
-            allowed: "A-Z a-z 0-9 . _ @ - are allowed, but not . or .. alone",
-        });
-    }
-    if is_reserved(&text) {
-        return Err(Fault::Reserved {
-            value: shown(&text),
-        });
-    }
-    Ok(text)
-}
-
-fn password_of(reader: &mut Reader<'_>, folder: &Path) -> Option<Secret> {
-    let named: Vec<_> = PASSWORDS
-        .into_iter()
-        .filter(|name| reader.has(name))
-        .collect();
-    let given = reader.text("password");
-    let file = reader.text("password_file");
-    let (name, text, origin) = match (named.as_slice(), given, file) {
-        (["password"], Some((text, origin)), _) => ("password", Ok(text), origin),
-        (["password_file"], _, Some((file, origin))) => {
-            ("password_file", read_secret(&file, folder), origin)
-        }
-        ([_], ..) => return None,
-        _ => {
-            exactly_one(reader, &named, "password or password_file");
-            return None;
-        }
-    };
-    match text.and_then(password) {
-        Ok(password) => Some(password),
-        Err(fault) => {
-            reader.fault(name, origin, fault);
-            None
-        }
-    }
-}
-
-fn password(text: String) -> Result<Secret, Fault> {
-    length(&text, 1, 128)?;
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/?#%".contains(&byte);
-    if !text.bytes().all(is_allowed) || is_dots(&text) {
-        return Err(Fault::Character {
-            allowed: "printable ASCII without spaces and without / ? # % is allowed, but not . or .. alone",
-        });
-    }
-    Ok(Secret::new(text))
-}
-
-/// `.` and `..` name folders: players and proxies resolve them away.
-fn is_dots(text: &str) -> bool {
-    matches!(text, "." | "..")
-}
-
-fn length(text: &str, least: usize, most: usize) -> Result<(), Fault> {
+/// Refuses a text of fewer or more characters.
+pub(super) fn length(text: &str, least: usize, most: usize) -> Result<(), Fault> {
     let seen = text.chars().count();
     if (least..=most).contains(&seen) {
         return Ok(());
@@ -346,7 +259,7 @@ fn length(text: &str, least: usize, most: usize) -> Result<(), Fault> {
 }
 
 /// Remembers a value that must be unique; the answer is where it was given before.
-fn repeats<K: std::hash::Hash + Eq>(
+pub(super) fn repeats<K: std::hash::Hash + Eq>(
     seen: &mut HashMap<K, Origin>,
     value: K,
     origin: &Origin,
@@ -365,9 +278,6 @@ const KINDS: [&str; 4] = ["demo", "url", "content_id", "infohash"];
 
 /// The keys that some kinds of upstream have beside.
 const BESIDE: [&str; 3] = ["bitrate_bps", "user_agent", "headers"];
-
-/// The two ways to give a password.
-const PASSWORDS: [&str; 2] = ["password", "password_file"];
 
 /// Headers that a request sets by itself.
 const OUR_HEADERS: [&str; 4] = ["Connection", "Content-Length", "Host", "Transfer-Encoding"];

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::account::hash::NotAHash;
+
 /// Everything that is wrong with a configuration, in the order of the file, then flags, then variables.
 ///
 /// Shape: never empty. `Display` prints one line per error.
@@ -163,6 +165,9 @@ pub enum Fault {
     /// Not an AceStream identifier.
     #[error("is not an AceStream identifier, 40 hexadecimal digits are allowed")]
     NotAHash,
+    /// Not a hash that a password can be checked with.
+    #[error("{0}, the output of the argon2 command with -id -e is allowed")]
+    NotAPasswordHash(NotAHash),
     /// A word outside a closed list.
     #[error("{value} is not allowed, {allowed}")]
     NotAWord {

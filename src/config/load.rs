@@ -14,7 +14,7 @@ use super::error::{ConfigError, ConfigErrors, Fault, Origin};
 use super::overlay::{self, Flags};
 use super::read::{Provenance, Reader, Report};
 use super::tree::{self, Entries, Node, Value};
-use super::{Channel, Config, Stream, entries, secret_file, sections};
+use super::{Channel, Config, Stream, accounts as of_accounts, entries, secret_file, sections};
 
 /// What a configuration is read from.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +124,7 @@ impl Config {
         reader.finish();
         let engine = sections::engine(Reader::new(report, "engine".into(), engine));
         let channels = entries::channels(channels, &stream, report);
-        let accounts = entries::accounts(accounts, folder, report);
+        let accounts = of_accounts::accounts(accounts, &channels, folder, report);
         if account_count == 0 && !server.open {
             refuse_open(&server.listen, &places, report);
         }

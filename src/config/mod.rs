@@ -5,8 +5,9 @@
 //! parts of a URL that may hold one.
 //!
 //! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
-//! bounds), `sections` and `entries` (which keys there are); `show` prints the result.
+//! bounds), `sections`, `entries` and `accounts` (which keys there are); `show` prints the result.
 
+mod accounts;
 mod entries;
 mod error;
 mod load;
@@ -17,11 +18,13 @@ mod sections;
 mod show;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 pub use error::{ConfigError, ConfigErrors, Fault, Origin};
@@ -30,7 +33,9 @@ pub use overlay::Flags;
 pub use read::Provenance;
 pub use show::{HiddenUrl, show};
 
+use crate::account::Login;
 use crate::account::secret::Secret;
+use crate::account::until::Until;
 use crate::channel::id::Content;
 
 /// Everything that an operator decides.
@@ -281,12 +286,31 @@ impl fmt::Debug for Upstream {
 }
 
 /// One `[[account]]`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Account {
     /// Its name. Shape: 1 to 64 of `A-Za-z0-9._@-`, no path of ours.
     pub user: String,
-    /// Its password. Shape: 1 to 128 printable ASCII characters without space, `/`, `?`, `#`, `%`.
-    pub password: Secret,
+    /// Its password. Shape: 1 to 128 printable ASCII characters without space, `/`, `?`, `#`, `%`; or a hash.
+    pub login: Login,
+    /// When it is over, if ever.
+    pub valid_until: Option<Until>,
+    /// Where it may be used; empty means everywhere. Bound: 64.
+    pub networks: Vec<IpNet>,
+    /// What it may watch, if that is not everything. Shape: numbers of channels that exist.
+    pub channels: Option<BTreeSet<u32>>,
+    /// Viewers at once; 0 is any number. Bound: up to 1,000,000.
+    pub viewers_max: usize,
+    /// What happens to one more.
+    pub at_limit: AtLimit,
+}
+
+/// What happens when an account has as many viewers as it may have and one more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtLimit {
+    /// It is refused.
+    Refuse,
+    /// The oldest is closed for it.
+    Replace,
 }
 
 /// Every key there is, by section. Channels have the keys of `stream` too.
@@ -336,7 +360,20 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "headers",
         ],
     ),
-    ("account", &["user", "password", "password_file"]),
+    (
+        "account",
+        &[
+            "user",
+            "password",
+            "password_file",
+            "password_hash",
+            "valid_until",
+            "networks",
+            "channels",
+            "viewers_max",
+            "at_limit",
+        ],
+    ),
 ];
 
 /// The commented file that `corecast config default` prints.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use url::Url;
 
 use super::read::Provenance;
-use super::{Account, Batch, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
+use super::{Account, AtLimit, Batch, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
+use crate::account::Login;
 
 /// Writes the whole configuration as TOML; beside each value stands where it came from.
 ///
@@ -206,18 +207,33 @@ impl Page<'_> {
 
     fn account(&mut self, index: usize, account: &Account) {
         let table = format!("account[{index}]");
-        let is_in_file = self
-            .provenance
-            .origins
-            .contains_key(&format!("{table}.password_file"));
+        let origins = &self.provenance.origins;
+        let is_in_file = origins.contains_key(&format!("{table}.password_file"));
         self.line(format_args!("\n[[account]]"));
         self.value(&table, "user", &text(&account.user));
-        let name = if is_in_file {
-            "password_file"
-        } else {
-            "password"
+        let name = match account.login {
+            Login::Hash(_) => "password_hash",
+            Login::Password(_) if is_in_file => "password_file",
+            Login::Password(_) => "password",
         };
         self.value(&table, name, &text(HIDDEN));
+        if let Some(until) = account.valid_until {
+            self.value(&table, "valid_until", &until);
+        }
+        if !account.networks.is_empty() {
+            let networks = account.networks.iter().map(|it| text(&it.to_string()));
+            self.value(&table, "networks", &list(networks));
+        }
+        if let Some(channels) = &account.channels {
+            let channels = channels.iter().map(ToString::to_string);
+            self.value(&table, "channels", &list(channels));
+        }
+        self.value(&table, "viewers_max", &account.viewers_max);
+        let at_limit = match account.at_limit {
+            AtLimit::Refuse => "refuse",
+            AtLimit::Replace => "replace",
+        };
+        self.value(&table, "at_limit", &text(at_limit));
     }
 }
 
@@ -245,6 +261,12 @@ fn stream_values(stream: &Stream) -> [(&'static str, String); 12] {
         ("return_ms", millis(stream.return_every)),
         ("slow", text(slow)),
     ]
+}
+
+/// A list as TOML writes it.
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<_> = items.collect();
+    format!("[{}]", items.join(", "))
 }
 
 /// A text as TOML writes it.

@@ -60,6 +60,13 @@ fn assert_error(text: &str, expected: &str) {
     );
 }
 
+fn password_of(account: &Account) -> &str {
+    match &account.login {
+        Login::Password(password) => password.expose(),
+        Login::Hash(_) => panic!("{account:?} has a hash"),
+    }
+}
+
 /// The value of a text that its own error or show line must not contain.
 const TELLTALE: &str = "s3cr3t-t3llt4l3";
 
@@ -96,9 +103,9 @@ fn the_commented_examples_are_valid_and_name_every_key() {
     let path = Arc::from(folder.join("f"));
     let (config, provenance) = Config::read(Some((&text, &path)), &Inputs::default()).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!((config.channels.len(), config.accounts.len()), (1, 2));
+    assert_eq!((config.channels.len(), config.accounts.len()), (1, 3));
     assert_eq!(config.channels[0].upstreams.len(), 4);
-    assert_eq!(config.accounts[1].password.expose(), "pass-of-ben");
+    assert_eq!(password_of(&config.accounts[1]), "pass-of-ben");
     let named: BTreeSet<_> = provenance
         .origins
         .keys()

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use super::error::{ConfigError, Fault, Origin};
 
@@ -26,6 +27,7 @@ pub(super) enum Value {
     /// Text of a flag or variable, whose type is the one its reader asks for.
     Bare(String),
     Boolean(bool),
+    Date(Datetime),
     /// `None` is beyond 64 bits.
     Integer(Option<i64>),
     List(Vec<Node>),
@@ -42,6 +44,7 @@ impl Value {
             Self::Bare(text) if text.is_empty() => "empty",
             Self::Bare(_) | Self::Text(_) => "a text",
             Self::Boolean(_) => "true or false",
+            Self::Date(_) => "a date",
             Self::Integer(Some(_)) => "a number",
             Self::Integer(None) => "a number beyond 64 bits",
             Self::List(_) => "a list",
@@ -117,7 +120,7 @@ fn tree(value: Spanned<DeValue<'_>>, place: &dyn Fn(Range<usize>) -> Origin) -> 
             Value::List(items.into_iter().map(|item| tree(item, place)).collect())
         }
         DeValue::Boolean(is_true) => Value::Boolean(is_true),
-        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::Datetime(date) => Value::Date(date),
         DeValue::Float(_) => Value::Other("a number with a point"),
         DeValue::Integer(digits) => {
             Value::Integer(i64::from_str_radix(digits.as_str(), digits.radix()).ok())

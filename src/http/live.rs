@@ -1,7 +1,8 @@
 //! `/live/{user}/{password}/{id}.ts` and `/ace/getstream` -> viewer.
 //!
-//! A request is judged in a fixed order: path, method, framing, drain, account, channel, room for one more viewer. The
-//! 200 is said only when the first media is there; until then the viewer waits, and nobody with it.
+//! A request is judged in a fixed order: path, method, framing, drain, account, channel, room for one more viewer
+//! on the account and on the server. The 200 is said only when the first media is there; until then the viewer waits, and
+//! nobody with it.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -11,13 +12,18 @@ use std::time::Duration;
 
 use futures_lite::AsyncRead;
 
+use crate::account::attendance::{self, Pass};
+use crate::account::{Account, login};
 use crate::channel::relay::Relay;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
+use crate::config::AtLimit;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
-use crate::http::route::{self, Route, Watch};
+use crate::http::route::{self, Route};
+use crate::metrics::Reject;
+use crate::shard::permits::Permit;
 use crate::shard::{Offer, Shard};
 use crate::upstream::STARTS_MAX;
 use crate::viewer::Viewer;
@@ -35,7 +41,7 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
     };
     let asked_us = shard.clock.now_us();
     let method = request.method;
-    match judge(&shard, &connection, &request) {
+    match judge(&shard, &connection, &request).await {
         Ok(Asked::Options) => {
             connection
                 .finish(&shard.clock, &response::options_head(false))
@@ -46,8 +52,8 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
                 .finish(&shard.clock, &response::stream_head())
                 .await
         }
-        Ok(Asked::Watch(offer)) => {
-            if let Err((connection, refusal)) = watch(&shard, connection, &offer, asked_us).await {
+        Ok(Asked::Watch(wish)) => {
+            if let Err((connection, refusal)) = watch(&shard, connection, &wish, asked_us).await {
                 refuse(&shard, connection, method, refusal).await;
             }
         }
@@ -59,10 +65,22 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
 enum Asked {
     Head,
     Options,
-    Watch(Box<Offer>),
+    Watch(Box<Wish>),
 }
 
-fn judge(shard: &Rc<Shard>, connection: &Connection, request: &Request) -> Result<Asked, Refusal> {
+/// A channel that may be watched, and by whom.
+struct Wish {
+    offer: Offer,
+    /// None where everybody may watch.
+    account: Option<Rc<Account>>,
+    device: u64,
+}
+
+async fn judge(
+    shard: &Rc<Shard>,
+    connection: &Connection,
+    request: &Request,
+) -> Result<Asked, Refusal> {
     let query = request.query.as_deref();
     let watch = match route::route(
         request.method,
@@ -84,45 +102,52 @@ fn judge(shard: &Rc<Shard>, connection: &Connection, request: &Request) -> Resul
     if shard.drain.has_begun() {
         return Err(Refusal::Draining);
     }
-    log_in(shard, connection, &watch)?;
+    let address = connection.peer().ip();
+    let logged_in = login::log_in(shard, address, &watch.offered).await?;
+    let account = logged_in.map(|it| it.account);
     let offer = shard.offer(watch.channel).ok_or(Refusal::UnknownChannel)?;
+    if account.as_ref().is_some_and(|it| !it.may_watch(offer.id)) {
+        return Err(Refusal::ChannelForbidden);
+    }
     if request.method == Method::Head {
         return Ok(Asked::Head);
     }
-    Ok(Asked::Watch(Box::new(offer)))
-}
-
-/// Checks what was offered as credentials; each wrong login counts against the address.
-fn log_in(shard: &Rc<Shard>, connection: &Connection, watch: &Watch) -> Result<(), Refusal> {
-    if shard.accounts.is_open() {
-        return Ok(());
-    }
-    let address = connection.peer().ip();
-    let admitted = shard.throttle.borrow().admit(address, shard.clock.now_us());
-    admitted?;
-    if let Err(denied) = shard.accounts.admit(&watch.offered) {
-        if !watch.offered.is_empty() {
-            shard.note_bad_login(address);
-        }
-        return Err(denied.into());
-    }
-    Ok(())
+    Ok(Asked::Watch(Box::new(Wish {
+        offer,
+        account,
+        device: attendance::device(address, request.user_agent.as_deref()),
+    })))
 }
 
 /// Makes a viewer of the connection and serves it to its end, or gives the connection back with what to say.
 async fn watch(
     shard: &Rc<Shard>,
     mut connection: Connection,
-    offer: &Offer,
+    wish: &Wish,
     asked_us: u64,
 ) -> Result<(), (Connection, Refusal)> {
-    let Some(_permit) = shard.process.viewers.take() else {
+    let _counted = Counted::new(shard);
+    let Wish { offer, device, .. } = wish;
+    let pass = match &wish.account {
+        None => None,
+        Some(account) => match attendance::attend(shard, account, *device, offer.id).await {
+            Ok(pass) => Some(pass),
+            Err(full) if account.at_limit == AtLimit::Refuse => {
+                return Err((connection, full.into()));
+            }
+            Err(_) => {
+                give_way(shard);
+                return Ok(());
+            }
+        },
+    };
+    let Some(_permit) = place(shard, wish.account.as_deref()).await else {
         return Err((connection, Refusal::Busy));
     };
-    let _counted = Counted::new(shard);
     let seat = shard.sit(offer);
     let limit = offer.limits.start_timeout * STARTS_MAX + START_SLACK;
-    let start = match first_media(shard, &mut connection, seat.relay(), limit).await {
+    let relay = seat.relay();
+    let start = match first_media(shard, &mut connection, relay, pass.as_ref(), limit).await {
         Ok(start) => start,
         Err(NoRequest::Gone) => {
             return Ok(());
@@ -131,10 +156,32 @@ async fn watch(
     };
     let (stream, _connected) = connection.into_parts();
     let head = response::stream_head();
-    Viewer::new(Rc::clone(shard), seat, stream, &head, &start, asked_us)
+    let shard = Rc::clone(shard);
+    Viewer::new(shard, seat, pass, stream, &head, &start, asked_us)
         .run()
         .await;
     Ok(())
+}
+
+/// Takes a place on the server. Where the account has a limit, its viewer that ends for this one may be about to give
+/// back the last place there was.
+async fn place(shard: &Shard, account: Option<&Account>) -> Option<Permit> {
+    let permits = &shard.process.viewers;
+    if let Some(permit) = permits.take() {
+        return Some(permit);
+    }
+    if account.is_none_or(|it| it.viewers_max == 0) {
+        return None;
+    }
+    let given_back = async {
+        loop {
+            shard.clock.after(PLACE_PAUSE).await;
+            if let Some(permit) = permits.take() {
+                return permit;
+            }
+        }
+    };
+    shard.clock.limit(PLACE_MAX, given_back).await
 }
 
 /// Waits until the channel has a point to start at.
@@ -142,6 +189,7 @@ async fn first_media(
     shard: &Rc<Shard>,
     connection: &mut Connection,
     relay: &Rc<Relay>,
+    pass: Option<&Pass>,
     limit: Duration,
 ) -> Result<Start, NoRequest> {
     let news = relay.news.place();
@@ -149,6 +197,13 @@ async fn first_media(
     let burst_us = micros(relay.limits.burst);
     let mut input_left = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
     poll_fn(|cx| {
+        if let Some(pass) = pass {
+            if pass.closed().is_some() {
+                give_way(shard);
+                return Poll::Ready(Err(NoRequest::Gone));
+            }
+            pass.wait(cx.waker());
+        }
         if let Some(start) = burst::start(&relay.ring(), burst_us) {
             return Poll::Ready(Ok(start));
         }
@@ -165,6 +220,17 @@ async fn first_media(
         Poll::Pending
     })
     .await
+}
+
+/// Counts a viewer that a newer one of its account took the place of before it had media.
+///
+/// It is closed without an answer: who changes the channel quickly must not be told that it is refused.
+fn give_way(shard: &Shard) {
+    shard.counters.rejected(Reject::AtLimit);
+    log::debug!(
+        "viewer gave way before its media came reason={}",
+        Reject::AtLimit
+    );
 }
 
 /// Whether the peer has closed, or sends what no player sends.
@@ -221,6 +287,12 @@ impl Drop for Counted {
 
 /// Largest body that a request for a stream may announce; none is used.
 const BODY_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long a viewer waits for the place of one that ends for it.
+const PLACE_MAX: Duration = Duration::from_secs(2);
+
+/// How often it tries to take it.
+const PLACE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a viewer waits beyond the channel's own time for a start, so that the channel's reason comes first.
 const START_SLACK: Duration = Duration::from_secs(2);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::account::attendance::Full;
 use crate::account::{Denied, Throttled};
 use crate::http::request::{FramingError, Method, RequestError};
 use crate::http::route::{BadContent, STREAM_ALLOW};
@@ -17,6 +18,12 @@ use crate::metrics::Reject;
 /// Every reason for which a request is refused. The message is the body of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The account has as many viewers as it may have.
+    #[error("this account has as many viewers as it may have")]
+    AccountFull,
+    /// The account's time is over.
+    #[error("this account is not valid any more")]
+    AccountOver,
     /// Which AceStream content is asked for cannot be told.
     #[error(transparent)]
     BadContent(#[from] BadContent),
@@ -38,6 +45,9 @@ pub enum Refusal {
     /// There are as many viewers or connections as there may be.
     #[error("there are as many viewers as there may be: try again later")]
     Busy,
+    /// The account may not watch the channel.
+    #[error("this account may not watch this channel")]
+    ChannelForbidden,
     /// The process is about to end.
     #[error("the server is stopping: try again later")]
     Draining,
@@ -62,6 +72,9 @@ pub enum Refusal {
     /// A request of the operator's listener under a name that is not this host's.
     #[error("this server does not answer to this host name")]
     Misdirected,
+    /// The account may not be used from the viewer's address.
+    #[error("this account may not be used from this address")]
+    NetworkForbidden,
     /// The channel was opened but sent nothing in time.
     #[error("no media came from upstream in time")]
     NoMedia,
@@ -98,6 +111,8 @@ impl Refusal {
         match self {
             Self::BadContent(_) | Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
+            Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
+            Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
             Self::HlsUnavailable | Self::UnknownChannel | Self::UnknownPath => Status::NOT_FOUND,
             Self::MethodNotAllowed { .. } => Status::METHOD_NOT_ALLOWED,
             Self::TooSlow => Status::REQUEST_TIMEOUT,
@@ -117,6 +132,10 @@ impl Refusal {
     #[must_use]
     pub fn counted(&self) -> Reject {
         match self {
+            Self::AccountFull => Reject::AtLimit,
+            Self::AccountOver | Self::ChannelForbidden | Self::NetworkForbidden => {
+                Reject::Forbidden
+            }
             Self::BadContent(_) | Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
@@ -151,8 +170,14 @@ impl Refusal {
 }
 
 impl From<Denied> for Refusal {
-    fn from(_: Denied) -> Self {
-        Self::BadLogin
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::BadLogin => Self::BadLogin,
+            Denied::Busy => Self::Busy,
+            Denied::Expired => Self::AccountOver,
+            Denied::Network => Self::NetworkForbidden,
+            Denied::Throttled(throttled) => throttled.into(),
+        }
     }
 }
 
@@ -162,6 +187,12 @@ impl From<FramingError> for Refusal {
             FramingError::Expectation => Self::ExpectationFailed,
             _ => Self::BadFraming(error),
         }
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(_: Full) -> Self {
+        Self::AccountFull
     }
 }
 
@@ -274,6 +305,8 @@ impl Status {
     pub const BAD_REQUEST: Self = Self::new(400, "Bad Request");
     /// 401
     pub const UNAUTHORIZED: Self = Self::new(401, "Unauthorized");
+    /// 403
+    pub const FORBIDDEN: Self = Self::new(403, "Forbidden");
     /// 404
     pub const NOT_FOUND: Self = Self::new(404, "Not Found");
     /// 405

@@ -108,6 +108,8 @@ macro_rules! reasons {
 reasons! {
     /// Why a viewer's session ended.
     ViewerEnd {
+        /// Its account may have so many viewers, and a newer one came.
+        AtLimit = "at_limit",
         /// corecast drains: its deadline came.
         Drain = "drain",
         /// A fault of ours ended the viewer's task.
@@ -116,6 +118,8 @@ reasons! {
         Flood = "flood",
         /// The peer vanished: it acknowledges nothing any more.
         PeerLost = "peer_lost",
+        /// Its account may have so many viewers, and its own device opened the channel anew.
+        Replaced = "replaced",
         /// The viewer took no byte for `write_stall_ms`.
         Stalled = "stalled",
         /// The viewer left the ring and the channel is set to drop such viewers.
@@ -130,6 +134,8 @@ reasons! {
 reasons! {
     /// Why a request was not given a stream.
     Reject {
+        /// The account has as many viewers as it may have, or a newer viewer came before this one had media.
+        AtLimit = "at_limit",
         /// Wrong user or password.
         BadCredentials = "bad_credentials",
         /// The request is malformed or over a limit.
@@ -138,6 +144,8 @@ reasons! {
         Busy = "busy",
         /// corecast drains.
         Draining = "draining",
+        /// The account is over, or not for this address or channel.
+        Forbidden = "forbidden",
         /// As many viewers or connections are open as are allowed.
         Full = "full",
         /// The method does not fit the path.

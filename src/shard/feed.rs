@@ -14,6 +14,7 @@ use glommio::channels::shared_channel::{
     ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
 };
 
+use crate::account::attendance::{About, Notice};
 use crate::channel::End;
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
@@ -23,6 +24,8 @@ use crate::metrics::Sample;
 /// What one shard says to another.
 #[derive(Debug)]
 pub enum Message {
+    /// Something about a viewer of an account.
+    Account(Notice),
     /// An address gave a wrong password.
     BadLogin {
         /// The address.
@@ -197,6 +200,7 @@ struct Peer {
 /// Place of a message in an outbox: a newer message of the same place replaces the older.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
+    Account(About),
     BadLogin(IpAddr),
     Ended(ChannelId),
     Pace(ChannelId),
@@ -260,6 +264,7 @@ impl Peer {
 
     fn keep(&self, message: Message) {
         let slot = match &message {
+            Message::Account(notice) => Slot::Account(notice.about()),
             Message::BadLogin { address } => Slot::BadLogin(*address),
             Message::Ended { channel, .. } => Slot::Ended(*channel),
             Message::Pace { channel, .. } => Slot::Pace(*channel),
@@ -272,8 +277,17 @@ impl Peer {
             Message::Chunks { .. } => return,
         };
         let mut outbox = self.outbox.borrow_mut();
-        // A guess from one more address is not worth memory when that many wait.
-        if matches!(slot, Slot::BadLogin(_)) && outbox.len() >= BAD_LOGINS_MAX {
+        // A guess from one more address is not worth memory when that many wait, and accounts make up for what is lost.
+        let most = match slot {
+            Slot::Account(_) => NOTICES_MAX,
+            Slot::BadLogin(_) => BAD_LOGINS_MAX,
+            Slot::Ended(_)
+            | Slot::Pace(_)
+            | Slot::Scrape
+            | Slot::Scraped
+            | Slot::Subscription(_) => usize::MAX,
+        };
+        if outbox.len() >= most && !outbox.contains_key(&slot) {
             return;
         }
         outbox.insert(slot, message);
@@ -295,6 +309,9 @@ impl Peer {
 
 /// How many messages may wait in an outbox for a bad login still to be added.
 const BAD_LOGINS_MAX: usize = 1024;
+
+/// How many messages may wait in an outbox for a notice still to be added.
+const NOTICES_MAX: usize = 16_384;
 
 /// How many messages one feed holds; a shard that is this far behind hears late.
 const FEED_MESSAGES: usize = 512;

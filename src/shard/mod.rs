@@ -12,7 +12,6 @@ pub mod start;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -24,6 +23,8 @@ use futures_lite::FutureExt;
 use glommio::Task;
 use glommio::sync::Gate;
 
+use crate::account::attendance::{self, Attendance};
+use crate::account::login::Logins;
 use crate::account::{Accounts, Throttle};
 use crate::admin::scrape::Scrapes;
 use crate::channel::batch::Load;
@@ -96,6 +97,10 @@ pub struct Shard {
     pub table: Rc<Table>,
     /// Who may watch.
     pub accounts: Accounts,
+    /// Checks of passwords.
+    pub logins: Logins,
+    /// Viewers of accounts.
+    pub attendance: Attendance,
     /// Addresses that gave wrong passwords.
     pub throttle: RefCell<Throttle>,
     /// Whether it drains.
@@ -117,10 +122,6 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
     let shards = setup.ends.shards();
     let (feeds, inlets) = setup.ends.connect().await;
     let config = &setup.process.config;
-    let accounts = config
-        .accounts
-        .iter()
-        .map(|account| (account.user.clone(), account.password.clone()));
     let shard = Rc::new(Shard {
         index: setup.index,
         shards,
@@ -128,7 +129,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         counters: ShardCounters::default(),
         feeds,
         table: Rc::new(Table::default()),
-        accounts: Accounts::new(accounts),
+        accounts: Accounts::new(&config.accounts),
+        logins: Logins::new(),
+        attendance: Attendance::default(),
         throttle: RefCell::new(Throttle::new()),
         drain: Drain::default(),
         scrapes: Scrapes::default(),
@@ -149,6 +152,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         glommio::spawn_local(retry_feeds(Rc::clone(&shard))),
         glommio::spawn_local(end_lingers(Rc::clone(&shard))),
         glommio::spawn_local(send_overdue(Rc::clone(&shard))),
+        glommio::spawn_local(attendance::confirm(Rc::clone(&shard))),
     ];
     for inlet in inlets {
         let shard = Rc::clone(&shard);
@@ -270,13 +274,6 @@ impl Shard {
         home.end(end, |to, message| self.send(to, message));
     }
 
-    /// Notes a wrong password here and tells the other shards, so that guessing on several shards gains nothing.
-    pub fn note_bad_login(self: &Rc<Self>, address: IpAddr) {
-        for shard in 0..self.shards {
-            self.send(shard, Message::BadLogin { address });
-        }
-    }
-
     /// Sends what must arrive; to this very shard at once.
     pub fn send(self: &Rc<Self>, to: usize, message: Message) {
         if to == self.index {
@@ -336,6 +333,7 @@ impl Shard {
     /// Where a message goes.
     fn receive(self: &Rc<Self>, from: usize, message: Message) {
         match message {
+            Message::Account(notice) => attendance::receive(self, from, notice),
             Message::BadLogin { address } => {
                 let now_us = self.clock.now_us();
                 self.throttle.borrow_mut().note_bad_login(address, now_us);

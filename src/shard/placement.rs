@@ -1,4 +1,4 @@
-//! CPUs -> shards, channel -> home shard. (pure)
+//! CPUs -> shards, channel and account -> home shard. (pure)
 
 use crate::channel::id::ChannelId;
 use crate::config::{Shards, Upstream};
@@ -40,6 +40,13 @@ pub fn home_shard(id: ChannelId, upstreams: &[Upstream], engine_url: &str, shard
         ChannelId::Configured(_) if asks_engine => stable_hash(engine_url.as_bytes()),
         ChannelId::Configured(number) => stable_hash(&number.to_be_bytes()),
     };
+    usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
+}
+
+/// The shard that counts an account's viewers, out of `shards`.
+#[must_use]
+pub fn account_home(user: &str, shards: usize) -> usize {
+    let hash = stable_hash(user.as_bytes());
     usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
 }
 

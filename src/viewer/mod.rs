@@ -20,6 +20,7 @@ use bytes::Bytes;
 use futures_lite::{AsyncRead, AsyncReadExt};
 use glommio::net::TcpStream;
 
+use crate::account::attendance::Pass;
 use crate::channel::End;
 use crate::channel::ring::Ring;
 use crate::channel::table::Seat;
@@ -37,6 +38,8 @@ use crate::viewer::place::{Fall, Next, Place};
 pub struct Viewer {
     shard: Rc<Shard>,
     seat: Seat,
+    /// Its right to watch on an account, if it has one.
+    pass: Option<Pass>,
     stream: TcpStream,
     news: wakers::Place,
     ends: wakers::Place,
@@ -45,7 +48,7 @@ pub struct Viewer {
     early: Option<Alarm>,
     /// Runs while the socket takes nothing.
     stalled: Option<Alarm>,
-    /// Runs once the channel has ended and the last packet is not out.
+    /// Runs once the viewer is to end and the last packet is not out.
     ending: Option<Alarm>,
     /// It was ended in the middle of a packet: there is nothing left to end in order.
     is_cut: bool,
@@ -72,6 +75,7 @@ impl Viewer {
     pub fn new(
         shard: Rc<Shard>,
         seat: Seat,
+        pass: Option<Pass>,
         stream: TcpStream,
         head: &Bytes,
         start: &Start,
@@ -83,6 +87,7 @@ impl Viewer {
         Self {
             shard,
             seat,
+            pass,
             stream,
             news,
             ends,
@@ -125,6 +130,9 @@ impl Viewer {
             return Poll::Ready(end);
         }
         self.ends.wait(cx.waker());
+        if let Some(pass) = &self.pass {
+            pass.wait(cx.waker());
+        }
         self.early = None;
         let mut budget = VISIT_BYTES;
         loop {
@@ -168,7 +176,7 @@ impl Viewer {
     /// Sends one piece, or finds out why nothing can be sent.
     fn step(&mut self, cx: &mut Context<'_>, budget: usize) -> Step {
         let relay = Rc::clone(self.seat.relay());
-        let end = relay.ended();
+        let end = self.ordered_end();
         if end.is_some() {
             self.place.end();
         }
@@ -180,7 +188,7 @@ impl Viewer {
             Next::Drained => Step::Drained,
             Next::Early { due_us } => Step::Early(due_us),
             Next::Lagged => self.fall_behind(&ring),
-            Next::Over => Step::Over(end.map_or(ViewerEnd::Fault, end_of)),
+            Next::Over => Step::Over(end.unwrap_or(ViewerEnd::Fault)),
             Next::Prefix(bytes) => {
                 let sent = send::poll_send(&mut self.stream, cx, bytes, calls);
                 self.note_sent(&ring, sent)
@@ -273,9 +281,10 @@ impl Viewer {
         if Pin::new(stalled).poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if self.seat.relay().ended().is_none() {
+        if self.ordered_end().is_none() {
             return Poll::Pending;
         }
+        let clock = &self.shard.clock;
         let ending = self
             .ending
             .get_or_insert_with(|| clock.after(LAST_PACKET_MAX));
@@ -284,10 +293,13 @@ impl Viewer {
 
     /// Why a viewer whose socket takes nothing is ended.
     fn overdue(&self) -> ViewerEnd {
-        match self.seat.relay().ended() {
-            Some(end) => end_of(end),
-            None => ViewerEnd::Stalled,
-        }
+        self.ordered_end().unwrap_or(ViewerEnd::Stalled)
+    }
+
+    /// Why the viewer is to end after its packet: its channel has ended, or its account has newer viewers.
+    fn ordered_end(&self) -> Option<ViewerEnd> {
+        let of_channel = self.seat.relay().ended().map(end_of);
+        of_channel.or_else(|| self.pass.as_ref().and_then(Pass::closed))
     }
 
     /// Closes the connection: in order for a viewer that did nothing wrong, at once for one that cannot keep up.
@@ -296,17 +308,21 @@ impl Viewer {
             mut stream,
             shard,
             seat,
+            pass,
             news,
             ends,
             place,
             is_cut,
             ..
         } = self;
-        drop((news, ends, place, seat));
+        drop((news, ends, place, seat, pass));
         match end {
-            ViewerEnd::Drain | ViewerEnd::UpstreamLost if is_cut => reset_on_close(&stream),
+            _ if is_cut => reset_on_close(&stream),
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
-            ViewerEnd::Drain | ViewerEnd::UpstreamLost => {
+            ViewerEnd::AtLimit
+            | ViewerEnd::Drain
+            | ViewerEnd::Replaced
+            | ViewerEnd::UpstreamLost => {
                 if stream.shutdown(std::net::Shutdown::Write).await.is_err() {
                     return;
                 }

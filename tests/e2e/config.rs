@@ -69,12 +69,13 @@ impl Config {
         self.channel_of(id, &["demo = true".to_owned()])
     }
 
-    pub(crate) fn account(mut self, user: &str, password: &str) -> Self {
-        write!(
-            self.tables,
-            "[[account]]\nuser = {user:?}\npassword = {password:?}\n"
-        )
-        .unwrap();
+    pub(crate) fn account(self, user: &str, password: &str) -> Self {
+        self.account_of(user, &format!("password = {password:?}"))
+    }
+
+    /// An account of which all but the user is given as lines of TOML.
+    pub(crate) fn account_of(mut self, user: &str, lines: &str) -> Self {
+        writeln!(self.tables, "[[account]]\nuser = {user:?}\n{lines}").unwrap();
         self
     }
 

@@ -1,7 +1,7 @@
 //! How the binary is started: with a file or without, in which folder, environment and network.
 //!
 //! What is asked of a server that runs is in `server.rs`. The rule: the child is always ended, and a log line that speaks
-//! of a panic, shows the tests' password or holds a control character fails the test whatever else it asserts.
+//! of a panic, shows the tests' password or its hash, or holds a control character fails the test whatever else it asserts.
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -252,6 +252,7 @@ impl Drop for Running {
         for line in log.iter() {
             assert!(!line.contains("panicked"), "the server panicked: {line}");
             assert!(!line.contains(PASSWORD), "the log shows a password: {line}");
+            assert!(!line.contains("argon2"), "the log shows a hash: {line}");
             assert!(
                 !line
                     .chars()
@@ -309,6 +310,8 @@ fn show(log: &[String]) {
 
 /// The password of every account of every test: it must never be seen in a log.
 pub(crate) const PASSWORD: &str = "canary-Pw4711";
+/// Its hash, as the argon2 command makes it of it.
+pub(crate) const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$Y29yZWNhc3Qtc2FsdC0xNg$ggHBO4PaFxc3O4Vj/g/PKR/mIGM3cWXBoVMMWWS2Hm4";
 /// Longer than a start takes on a busy machine.
 const READY_TIME: Duration = Duration::from_secs(15);
 const LINES_SHOWN: usize = 60;

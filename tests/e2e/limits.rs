@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::config::Config;
 use crate::http;
-use crate::launch::PASSWORD;
+use crate::launch::{PASSWORD, PASSWORD_HASH};
 use crate::names::{metric, rejects};
 use crate::scaled;
 use crate::server::Server;
@@ -30,7 +30,7 @@ fn guarded() -> (Server, Upstream) {
 }
 
 /// A connection from a loopback address of its own, so that one test's guesses do not count against another's.
-fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
+pub(crate) fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket
         .bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())
@@ -40,7 +40,13 @@ fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
 }
 
 #[track_caller]
-fn ask_from(last: u8, server: &Server, method: &str, target: &str, header: &str) -> http::Reply {
+pub(crate) fn ask_from(
+    last: u8,
+    server: &Server,
+    method: &str,
+    target: &str,
+    header: &str,
+) -> http::Reply {
     let request = format!("{method} {target} HTTP/1.1\r\nHost: a\r\n{header}\r\n");
     let raw = http::exchange(connect_from(last, server.address()), &[request.as_bytes()]);
     raw.reply()
@@ -273,19 +279,34 @@ fn no_password_reaches_log_metrics_or_answers() {
     let url = upstream
         .url(&format!("/live/me/{PASSWORD}/1.ts?token={PASSWORD}"))
         .replace("http://", &format!("http://me:{PASSWORD}@"));
-    let server = Server::start(&Config::new().account("anna", PASSWORD).channel(7, &[url]));
+    let server = Server::start(
+        &Config::new()
+            .account("anna", PASSWORD)
+            .account_of("ben", &format!("password_hash = {PASSWORD_HASH:?}"))
+            .channel(7, &[url]),
+    );
     let refused = server.get(&format!("/live/anna/{PASSWORD}/7.ts"));
     assert_eq!(refused.status(), 502);
+    let by_hash = server.get(&format!("/live/ben/{PASSWORD}/7.ts"));
+    assert_eq!(by_hash.status(), 502, "the hash is that of the password");
+    let by_guess = server.get("/live/ben/guess/7.ts");
+    assert_eq!(by_guess.status(), 401);
     let missing = server.get(&format!("/live/anna/{PASSWORD}/8.ts"));
     assert_eq!(missing.status(), 404);
     let odd = server.get(&format!("/{PASSWORD}/%0a%1b/{PASSWORD}"));
     for text in [
         refused.text(),
+        by_hash.text(),
+        by_guess.text(),
         missing.text(),
         odd.text(),
         server.ask_admin("/metrics").text(),
     ] {
         assert!(!text.contains(PASSWORD), "{text}");
+        assert!(
+            !text.contains("argon2") && !text.contains("ggHBO4Pa"),
+            "{text}"
+        );
     }
     let command_line =
         std::fs::read_to_string(format!("/proc/{}/cmdline", server.pid().as_raw_nonzero()))

@@ -33,6 +33,7 @@ mod upstream;
 mod viewer;
 mod wire;
 
+mod accounts;
 mod ace;
 mod bad_engine;
 mod batch;

@@ -5,18 +5,22 @@
 /// `viewer_ends_total{reason}`.
 pub(crate) mod ends {
     pub(crate) const ALL: &[&str] = &[
+        AT_LIMIT,
         VIEWER_CLOSED,
         DRAIN,
         "fault",
         "flood",
         PEER_LOST,
+        REPLACED,
         STALLED,
         TOO_SLOW,
         UPSTREAM_LOST,
     ];
+    pub(crate) const AT_LIMIT: &str = "at_limit";
     pub(crate) const VIEWER_CLOSED: &str = "viewer_closed";
     pub(crate) const DRAIN: &str = "drain";
     pub(crate) const PEER_LOST: &str = "peer_lost";
+    pub(crate) const REPLACED: &str = "replaced";
     pub(crate) const STALLED: &str = "stalled";
     pub(crate) const TOO_SLOW: &str = "too_slow";
     pub(crate) const UPSTREAM_LOST: &str = "upstream_lost";
@@ -24,9 +28,11 @@ pub(crate) mod ends {
 
 /// `viewer_rejects_total{reason}`.
 pub(crate) mod rejects {
+    pub(crate) const AT_LIMIT: &str = "at_limit";
     pub(crate) const BAD_CREDENTIALS: &str = "bad_credentials";
     pub(crate) const BUSY: &str = "busy";
     pub(crate) const DRAINING: &str = "draining";
+    pub(crate) const FORBIDDEN: &str = "forbidden";
     pub(crate) const FULL: &str = "full";
     pub(crate) const NO_MEDIA: &str = "no_media";
     pub(crate) const THROTTLED: &str = "throttled";
@@ -48,6 +54,7 @@ pub(crate) mod metric {
     pub(crate) const RING_MEDIA: &str = "ring_media_seconds";
     pub(crate) const SEND_CALLS: &str = "send_calls_total";
     pub(crate) const SENT_BYTES: &str = "viewer_sent_bytes_total";
+    pub(crate) const SESSIONS: &str = "viewer_sessions_total";
     pub(crate) const SKIPPED_BYTES: &str = "viewer_skipped_bytes_total";
     pub(crate) const SKIPS: &str = "viewer_skips_total";
     pub(crate) const STALLS: &str = "upstream_stalls_total";

@@ -96,7 +96,7 @@ fn a_secret_beside_the_file_is_found_from_anywhere() {
     };
     let loaded = Config::load(&inputs);
     std::fs::remove_dir_all(&folder).unwrap();
-    assert_eq!(loaded.unwrap().0.accounts[0].password.expose(), "pass");
+    assert_eq!(password_of(&loaded.unwrap().0.accounts[0]), "pass");
 }
 
 #[test]

@@ -67,11 +67,32 @@ fn a_bad_request_is_told_what_is_wrong_with_it() {
 #[test]
 fn a_bad_login_is_asked_for_basic_credentials() {
     check(
-        Denied.into(),
+        Denied::BadLogin.into(),
         "401 Unauthorized",
         "WWW-Authenticate: Basic realm=\"corecast\", charset=\"UTF-8\"\r\n",
         "wrong user or password",
     );
+}
+
+#[test]
+fn an_account_that_may_not_is_told_why_and_not_asked_again() {
+    for (refusal, why) in [
+        (Denied::Expired.into(), "this account is not valid any more"),
+        (
+            Denied::Network.into(),
+            "this account may not be used from this address",
+        ),
+        (
+            Refusal::ChannelForbidden,
+            "this account may not watch this channel",
+        ),
+        (
+            Full.into(),
+            "this account has as many viewers as it may have",
+        ),
+    ] {
+        check(refusal, "403 Forbidden", "", why);
+    }
 }
 
 #[test]
