@@ -11,8 +11,8 @@ source scripts/packages.sh
 step() { printf '\n== %s\n' "$*"; }
 
 # The tools that tests start, each with its package.
-tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 openssl:openssl python3:python3
-    shellcheck:shellcheck)
+tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 node:nodejs npm:npm openssl:openssl
+    python3:python3 shellcheck:shellcheck)
 
 install_missing() {
     local packages=() tool
@@ -36,6 +36,7 @@ install_missing
 command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 cargo fmt --version || fail "rustfmt is missing: rustup component add rustfmt"
 cargo clippy --version || fail "clippy is missing: rustup component add clippy"
+scripts/clients.sh
 try_namespace
 
 step format

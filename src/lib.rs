@@ -10,9 +10,9 @@
 //! 5. [`shard`]: one pinned executor per CPU; chunks reach the other shards as descriptors over a feed.
 //! 6. [`viewer`]: a cursor and a socket: sends everything between the two, skips or drops who cannot keep up.
 //!
-//! Around that path: [`http`] turns a connection into a viewer, [`account`] says who may watch, [`admin`] shows
-//! [`metrics`], [`config`] and [`cli`] say what to do, [`preflight`] asks the system for what it takes, [`clock`] and
-//! [`log`] serve all.
+//! Around that path: [`http`] turns a connection into a viewer, [`account`] says who may watch, [`catalog`] tells
+//! apps what there is, [`admin`] shows [`metrics`], [`config`] and [`cli`] say what to do, [`preflight`] asks the system for
+//! what it takes, [`clock`] and [`log`] serve all.
 //!
 //! # What holds everywhere
 //!
@@ -35,6 +35,8 @@ pub mod viewer;
 pub mod http;
 
 pub mod account;
+
+pub mod catalog;
 
 pub mod admin;
 

@@ -27,7 +27,7 @@ use corecast::metrics::{Connect, Reject, ViewerEnd};
 use crate::dependencies::{faulty_crates, glommio_folder, glommio_versions};
 use crate::readme::{
     broken_examples, flags, labels, listed, statuses, subcommands, unfounded_figures,
-    unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
+    unlisted_pages, unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
 };
 use crate::rust::Source;
 use crate::style::{strangers, style, tour};
@@ -88,8 +88,9 @@ fn readme_lists_every_status_and_exit_code_and_no_other() {
 }
 
 #[test]
-fn readme_lists_no_path_that_is_not_served() {
+fn readme_lists_every_page_and_no_path_that_is_not_served() {
     assert_none(&unserved_paths(&read("README.md")));
+    assert_none(&unlisted_pages(&read("README.md")));
 }
 
 #[test]

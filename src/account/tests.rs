@@ -14,6 +14,7 @@ fn account(user: &str, login: Login) -> Account {
         valid_until: None,
         networks: Vec::new(),
         channels: None,
+        groups: [].into(),
         viewers_max: 0,
         at_limit: AtLimit::Replace,
     }

@@ -30,9 +30,12 @@ pub(super) fn accounts(
     report: &mut Report,
 ) -> Vec<Account> {
     // Of channels that could not be read the numbers are not known, and their own errors say enough.
-    let is_whole = report.errors.is_empty();
-    let known: BTreeSet<u32> = channels.iter().map(|channel| channel.id).collect();
-    let known = is_whole.then_some(known);
+    let known = report.errors.is_empty().then_some(channels);
+    let in_group = |group: &str| {
+        let channels = channels.iter();
+        let of_group = channels.filter(move |it| it.group.as_deref() == Some(group));
+        of_group.map(|it| it.id).collect::<Vec<_>>()
+    };
     let mut first_of_user = HashMap::new();
     let mut accounts = Vec::with_capacity(nodes.len());
     for (path, node) in nodes {
@@ -47,7 +50,12 @@ pub(super) fn accounts(
         let login = login(&mut reader, folder);
         let valid_until = valid_until(&mut reader);
         let networks = networks(&mut reader);
-        let channels = channels_of(&mut reader, known.as_ref());
+        let mut channels = channels_of(&mut reader, known);
+        let groups = groups(&mut reader, known);
+        if !groups.is_empty() {
+            let members = groups.iter().flat_map(|group| in_group(group));
+            channels.get_or_insert_default().extend(members);
+        }
         let viewers_max = reader.size("viewers_max", 0..=1_000_000, 0);
         let at_limit = at_limit(&mut reader);
         reader.finish();
@@ -58,6 +66,7 @@ pub(super) fn accounts(
                 valid_until,
                 networks,
                 channels,
+                groups,
                 viewers_max,
                 at_limit,
             });
@@ -182,16 +191,17 @@ fn network(text: &str) -> Option<IpNet> {
     Some(IpNet::trunc(&network))
 }
 
-fn channels_of(reader: &mut Reader<'_>, known: Option<&BTreeSet<u32>>) -> Option<BTreeSet<u32>> {
+fn channels_of(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> Option<BTreeSet<u32>> {
     if !reader.has("channels") {
         return None;
     }
+    let known: Option<BTreeSet<u32>> = known.map(|it| it.iter().map(|it| it.id).collect());
     let mut channels = BTreeSet::new();
     for Node { origin, value } in items(reader, "channels", CHANNELS_MAX) {
         let number = whole_in(value, &(1..=u64::from(u32::MAX)));
         let channel = number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let fault = match channel {
-            Ok(channel) if known.is_none_or(|known| known.contains(&channel)) => {
+            Ok(channel) if known.as_ref().is_none_or(|it| it.contains(&channel)) => {
                 channels.insert(channel);
                 continue;
             }
@@ -204,6 +214,28 @@ fn channels_of(reader: &mut Reader<'_>, known: Option<&BTreeSet<u32>>) -> Option
         reader.fault("channels", origin, fault);
     }
     Some(channels)
+}
+
+fn groups(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> BTreeSet<String> {
+    let mut groups = BTreeSet::new();
+    for Node { origin, value } in items(reader, "groups", CHANNELS_MAX) {
+        let fault = match value {
+            Value::Text(text) => {
+                let is_group = |it: &Channel| it.group.as_ref() == Some(&text);
+                if known.is_none_or(|known| known.iter().any(is_group)) {
+                    groups.insert(text);
+                    continue;
+                }
+                Fault::NotAWord {
+                    value: shown(&text),
+                    allowed: "the group of a [[channel]] is allowed",
+                }
+            }
+            other => wrong_type(&other, "a text"),
+        };
+        reader.fault("groups", origin, fault);
+    }
+    groups
 }
 
 /// The entries of a list, which has at least one.

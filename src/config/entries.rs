@@ -21,18 +21,27 @@ pub(super) fn channels(
     report: &mut Report,
 ) -> Vec<Channel> {
     let mut first_of_id = HashMap::new();
+    let mut first_of_number = HashMap::new();
     let mut channels = Vec::with_capacity(nodes.len());
     for (path, node) in nodes {
         let mut reader = Reader::new(report, path, node);
         let id = id(&mut reader, &mut first_of_id);
-        let name = reader.required("name", name);
+        let number = number(&mut reader, id, &mut first_of_number);
+        let name = reader.required("name", one_line);
+        let group = reader.parsed("group", one_line);
+        let logo = reader.parsed("logo", |text| fetchable(&text));
+        let epg_id = reader.parsed("epg_id", one_line);
         let stream = stream(&mut reader, base);
         let upstreams = upstreams(&mut reader);
         reader.finish();
-        if let (Some(id), Some((name, _))) = (id, name) {
+        if let (Some(id), Some(number), Some((name, _))) = (id, number, name) {
             channels.push(Channel {
                 id,
                 name,
+                group: group.map(|(group, _)| group),
+                logo: logo.map(|(logo, _)| logo),
+                epg_id: epg_id.map(|(epg_id, _)| epg_id),
+                number,
                 stream,
                 upstreams,
             });
@@ -58,6 +67,30 @@ fn id(reader: &mut Reader<'_>, first_of_id: &mut HashMap<u32, Origin>) -> Option
         Err(fault) => fault,
     };
     reader.fault("id", origin, fault);
+    None
+}
+
+/// The number in apps: what is given, else the id.
+fn number(
+    reader: &mut Reader<'_>,
+    id: Option<u32>,
+    first_of_number: &mut HashMap<u32, Origin>,
+) -> Option<u32> {
+    let (number, origin) = match reader.take("number") {
+        Some(Node { origin, value }) => match whole_in(value, &(1..=u64::from(u32::MAX))) {
+            Ok(number) => (u32::try_from(number).ok()?, origin),
+            Err(fault) => {
+                reader.fault("number", origin, fault);
+                return id;
+            }
+        },
+        None => (id?, reader.origin_of(&["id"])),
+    };
+    let Some(first) = repeats(first_of_number, number, &origin) else {
+        return Some(number);
+    };
+    let value = number.to_string();
+    reader.fault("number", origin, Fault::Duplicate { value, first });
     None
 }
 
@@ -233,7 +266,7 @@ fn header_value(text: &str) -> Result<(), Fault> {
     }
 }
 
-fn name(text: String) -> Result<String, Fault> {
+fn one_line(text: String) -> Result<String, Fault> {
     length(&text, 1, 200)?;
     match text.chars().all(|letter| !letter.is_control()) {
         true => Ok(text),

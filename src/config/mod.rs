@@ -68,6 +68,8 @@ pub struct Server {
     pub viewers_max: usize,
     /// Whether everybody may watch although a listener is not on loopback.
     pub open: bool,
+    /// What the URLs in playlists begin with; none: what the request was sent to. Shape: http or https, a host, no path.
+    pub public_url: Option<Url>,
     /// For a whole request head. Bound: 100 ms to 60 s.
     pub head_timeout: Duration,
     /// A viewer that takes no byte for this long is dropped. Bound: 500 ms to 10 min.
@@ -84,6 +86,7 @@ impl Default for Server {
             pin: true,
             viewers_max: 10_000,
             open: false,
+            public_url: None,
             head_timeout: Duration::from_secs(5),
             write_stall: Duration::from_secs(10),
             drain: Duration::from_secs(5),
@@ -226,6 +229,14 @@ pub struct Channel {
     pub id: u32,
     /// What viewers call it. Shape: one line of 1 to 200 characters.
     pub name: String,
+    /// Under which heading apps list it. Shape: one line of 1 to 200 characters.
+    pub group: Option<String>,
+    /// Its picture in apps. Shape: http or https, a host.
+    pub logo: Option<Url>,
+    /// Its name in a program guide. Shape: one line of 1 to 200 characters.
+    pub epg_id: Option<String>,
+    /// Its number in apps; without one the id. Shape: no two channels have the same, be it given or the id.
+    pub number: u32,
     /// `[stream]` with what the channel sets itself.
     pub stream: Stream,
     /// Where its bytes come from, in order of preference. Bound: 1 to 32.
@@ -238,6 +249,10 @@ impl Channel {
         Self {
             id: 123,
             name: "Demo".into(),
+            group: None,
+            logo: None,
+            epg_id: None,
+            number: 123,
             stream: stream.clone(),
             upstreams: vec![Upstream::Demo {
                 bits_per_second: entries::DEMO_BITS_PER_SECOND,
@@ -296,8 +311,11 @@ pub struct Account {
     pub valid_until: Option<Until>,
     /// Where it may be used; empty means everywhere. Bound: 64.
     pub networks: Vec<IpNet>,
-    /// What it may watch, if that is not everything. Shape: numbers of channels that exist.
+    /// What it may watch, if that is not everything: what it names and what is in its groups. Shape: numbers of channels
+    /// that exist.
     pub channels: Option<BTreeSet<u32>>,
+    /// The groups whose channels it may watch. Shape: each has a channel.
+    pub groups: BTreeSet<String>,
     /// Viewers at once; 0 is any number. Bound: up to 1,000,000.
     pub viewers_max: usize,
     /// What happens to one more.
@@ -323,6 +341,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "pin",
             "viewers_max",
             "open",
+            "public_url",
             "head_timeout_ms",
             "write_stall_ms",
             "drain_ms",
@@ -347,7 +366,12 @@ pub const KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("engine", &["url", "dynamic", "dynamic_max"]),
-    ("channel", &["id", "name", "upstream"]),
+    (
+        "channel",
+        &[
+            "id", "name", "group", "logo", "epg_id", "number", "upstream",
+        ],
+    ),
     (
         "channel.upstream",
         &[
@@ -370,6 +394,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "valid_until",
             "networks",
             "channels",
+            "groups",
             "viewers_max",
             "at_limit",
         ],

@@ -31,6 +31,7 @@ pub(super) fn server(mut reader: Reader<'_>) -> (Server, Vec<Origin>) {
         pin: reader.boolean("pin", default.pin),
         viewers_max: reader.size("viewers_max", 1..=1_000_000, default.viewers_max),
         open: reader.boolean("open", default.open),
+        public_url: public_url(&mut reader),
         head_timeout: reader.millis("head_timeout_ms", 100..=60_000, default.head_timeout),
         write_stall: reader.millis("write_stall_ms", 500..=600_000, default.write_stall),
         drain: reader.millis("drain_ms", 0..=600_000, default.drain),
@@ -102,13 +103,7 @@ pub(super) fn stream(reader: &mut Reader<'_>, base: &Stream) -> Stream {
 /// Reads `[engine]`.
 pub(super) fn engine(mut reader: Reader<'_>) -> Engine {
     let default = Engine::default();
-    let url = reader.parsed("url", |text| {
-        let url = fetchable(&text)?;
-        let is_bare = url.path() == "/" && url.query().is_none();
-        is_bare.then_some(url).ok_or(Fault::NotFetchable {
-            reason: "an engine has no path",
-        })
-    });
+    let url = reader.parsed("url", |text| bare(&text, "an engine has no path"));
     let engine = Engine {
         url: url.map_or(default.url, |(url, _)| url),
         dynamic: reader.boolean("dynamic", default.dynamic),
@@ -145,6 +140,27 @@ pub(super) fn fetchable(text: &str) -> Result<Url, Fault> {
         ("http" | "https", ..) => refuse("no host"),
         _ => refuse("another scheme"),
     }
+}
+
+/// A URL that is a scheme and a host; `reason` says why there may not be more.
+fn bare(text: &str, reason: &'static str) -> Result<Url, Fault> {
+    let url = fetchable(text)?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    is_bare.then_some(url).ok_or(Fault::NotFetchable { reason })
+}
+
+fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
+    let url = reader.parsed("public_url", |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let url = bare(&text, "apps add the path themselves")?;
+        let is_nobodys = url.username().is_empty() && url.password().is_none();
+        is_nobodys.then_some(Some(url)).ok_or(Fault::NotFetchable {
+            reason: "every viewer would see its user and password",
+        })
+    });
+    url.and_then(|(url, _)| url)
 }
 
 /// An address to listen on.

@@ -116,6 +116,9 @@ impl Page<'_> {
         self.value("server", "pin", &server.pin);
         self.value("server", "viewers_max", &server.viewers_max);
         self.value("server", "open", &server.open);
+        let public_url = server.public_url.as_ref().map(HiddenUrl);
+        let public_url = public_url.map_or_else(String::new, |url| url.to_string());
+        self.value("server", "public_url", &text(&public_url));
         self.value(
             "server",
             "head_timeout_ms",
@@ -148,6 +151,18 @@ impl Page<'_> {
         self.line(format_args!("\n[[channel]]"));
         self.value(&table, "id", &channel.id);
         self.value(&table, "name", &text(&channel.name));
+        let logo = channel.logo.as_ref().map(|url| HiddenUrl(url).to_string());
+        let listed = [
+            ("group", &channel.group),
+            ("logo", &logo),
+            ("epg_id", &channel.epg_id),
+        ];
+        for (name, value) in listed {
+            if let Some(value) = value {
+                self.value(&table, name, &text(value));
+            }
+        }
+        self.value(&table, "number", &channel.number);
         for (name, value) in stream_values(&channel.stream) {
             if self
                 .provenance
@@ -223,6 +238,10 @@ impl Page<'_> {
         if !account.networks.is_empty() {
             let networks = account.networks.iter().map(|it| text(&it.to_string()));
             self.value(&table, "networks", &list(networks));
+        }
+        if !account.groups.is_empty() {
+            let groups = account.groups.iter().map(|group| text(group));
+            self.value(&table, "groups", &list(groups));
         }
         if let Some(channels) = &account.channels {
             let channels = channels.iter().map(ToString::to_string);

@@ -326,7 +326,9 @@ fn wrong_types_are_told_as_such() {
 fn what_is_shown_is_toml_again_with_origins_and_without_secrets() {
     let text = format!(
         "[engine]\nurl = \"http://e:{TELLTALE}@127.0.0.1:6878\"\n\
+         [server]\npublic_url = \"https://tv.example:8443\"\n\
          [[channel]]\nid = 7\nname = \"A \\\"b\\\" \\u00e9\"\nlinger_ms = 1\n\
+         group = \"G\"\nlogo = \"http://a/b.png\"\nepg_id = \"e\"\nnumber = 5\n\
          [[channel.upstream]]\nurl = \"http://u:{TELLTALE}@h/live/u/{TELLTALE}/7.ts?t={TELLTALE}\"\n\
          headers = {{ Cookie = \"{TELLTALE}\" }}\nuser_agent = \"x\"\n\
          [[channel.upstream]]\ndemo = true\n\
@@ -356,11 +358,23 @@ fn what_is_shown_is_toml_again_with_origins_and_without_secrets() {
         ["viewers_max = 50", "CORECAST_SERVER__VIEWERS_MAX"]
     );
     assert_eq!(line("drain_ms"), ["drain_ms = 5000", "default"]);
-    assert_eq!(line("id "), ["id = 7", "f:4:6"]);
-    assert_eq!(line("password"), ["password = \"***\"", "f:15:12"]);
+    assert_eq!(line("id "), ["id = 7", "f:6:6"]);
+    assert_eq!(line("password"), ["password = \"***\"", "f:21:12"]);
     let again = read(&shown);
     assert_eq!(again.channels[0].name, config.channels[0].name);
     assert_eq!(again.channels[0].stream, config.channels[0].stream);
+    let listed = |it: &Config| {
+        let channel = it.channels[0].clone();
+        let names = (channel.group, channel.epg_id);
+        (
+            names,
+            channel.logo,
+            channel.number,
+            it.server.public_url.clone(),
+        )
+    };
+    assert_eq!(listed(&again), listed(&config));
+    assert_eq!(again.channels[0].number, 5);
     assert_eq!(again.server.listen, config.server.listen);
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Knows deadlines and sockets; what the bytes mean is decided in `request` and `response`.
 
+pub mod body;
+
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
@@ -49,6 +51,12 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// Where the peer connected to.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.stream.local_addr().ok()
     }
 
     /// Reads one request head within `limit`.

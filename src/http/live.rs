@@ -1,4 +1,4 @@
-//! `/live/{user}/{password}/{id}.ts` and `/ace/getstream` -> viewer.
+//! `/live/{user}/{password}/{id}.ts` and `/ace/getstream` -> viewer; pages for apps are passed on to `site.rs`.
 //!
 //! A request is judged in a fixed order: path, method, framing, drain, account, channel, room for one more viewer
 //! on the account and on the server. The 200 is said only when the first media is there; until then the viewer waits, and
@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_lite::AsyncRead;
 
 use crate::account::attendance::{self, Pass};
@@ -18,10 +19,12 @@ use crate::channel::relay::Relay;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
 use crate::config::AtLimit;
+use crate::http::connection::body::BODY_BYTES_MAX;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
-use crate::http::route::{self, Route};
+use crate::http::route::{self, Ask, Route};
+use crate::http::site;
 use crate::metrics::Reject;
 use crate::shard::permits::Permit;
 use crate::shard::{Offer, Shard};
@@ -29,42 +32,70 @@ use crate::upstream::STARTS_MAX;
 use crate::viewer::Viewer;
 use crate::viewer::burst::{self, Start};
 
-/// Answers the one request of a connection on the viewers' listener.
+/// Answers the requests of a connection on the viewers' listener: pages until the first that is none, or a stream.
 pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
-    let limit = shard.config().server.head_timeout;
-    let request = match connection.read_request(&shard.clock, limit).await {
-        Ok(request) => request,
-        Err(NoRequest::Gone) => return,
-        Err(NoRequest::Refused(refusal)) => {
-            return refuse(&shard, connection, Method::Get, refusal).await;
-        }
-    };
+    let mut limit = shard.config().server.head_timeout;
+    let mut has_asked = false;
+    loop {
+        let request = match connection.read_request(&shard.clock, limit).await {
+            Ok(request) => request,
+            Err(NoRequest::Gone) => return,
+            // A connection that is kept alive and silent has asked for nothing.
+            Err(NoRequest::Refused(Refusal::TooSlow)) if has_asked && !connection.has_input() => {
+                return;
+            }
+            Err(NoRequest::Refused(refusal)) => {
+                return refuse(&shard, connection, Method::Get, refusal).await;
+            }
+        };
+        let Some(open) = answer_one(&shard, connection, request).await else {
+            return;
+        };
+        connection = open;
+        has_asked = true;
+        limit = KEEP_ALIVE;
+    }
+}
+
+/// Answers one request, and gives the connection back if it may carry another.
+async fn answer_one(
+    shard: &Rc<Shard>,
+    mut connection: Connection,
+    request: Request,
+) -> Option<Connection> {
     let asked_us = shard.clock.now_us();
     let method = request.method;
-    match judge(&shard, &connection, &request).await {
-        Ok(Asked::Options) => {
-            connection
-                .finish(&shard.clock, &response::options_head(false))
-                .await
+    match judge(shard, &connection, &request).await {
+        Ok(Asked::Options { allow }) => {
+            let head = response::options_head(allow, false);
+            connection.finish(&shard.clock, &head).await;
         }
         Ok(Asked::Head) => {
             connection
                 .finish(&shard.clock, &response::stream_head())
-                .await
+                .await;
         }
+        Ok(Asked::Page(ask)) => match site::answer(shard, &mut connection, &request, ask).await {
+            Ok(()) if request.keep_alive => return Some(connection),
+            Ok(()) => connection.finish(&shard.clock, &Bytes::new()).await,
+            Err(NoRequest::Gone) => {}
+            Err(NoRequest::Refused(refusal)) => refuse(shard, connection, method, refusal).await,
+        },
         Ok(Asked::Watch(wish)) => {
-            if let Err((connection, refusal)) = watch(&shard, connection, &wish, asked_us).await {
-                refuse(&shard, connection, method, refusal).await;
+            if let Err((connection, refusal)) = watch(shard, connection, &wish, asked_us).await {
+                refuse(shard, connection, method, refusal).await;
             }
         }
-        Err(refusal) => refuse(&shard, connection, method, refusal).await,
+        Err(refusal) => refuse(shard, connection, method, refusal).await,
     }
+    None
 }
 
 /// What a good request asks for.
 enum Asked {
     Head,
-    Options,
+    Options { allow: &'static str },
+    Page(Ask),
     Watch(Box<Wish>),
 }
 
@@ -92,16 +123,14 @@ async fn judge(
         Route::HlsUnavailable => return Err(Refusal::HlsUnavailable),
         Route::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
         Route::NotFound => return Err(Refusal::UnknownPath),
-        Route::Options => return Ok(Asked::Options),
+        Route::Options { allow } => return Ok(Asked::Options { allow }),
+        Route::Page(ask) => {
+            pass(shard, request)?;
+            return Ok(Asked::Page(ask));
+        }
         Route::Watch(watch) => watch,
     };
-    match request.framing? {
-        Framing::Length(bytes) if bytes > BODY_BYTES_MAX => return Err(Refusal::BodyTooLong),
-        Framing::Chunked | Framing::Length(_) | Framing::None => {}
-    }
-    if shard.drain.has_begun() {
-        return Err(Refusal::Draining);
-    }
+    pass(shard, request)?;
     let address = connection.peer().ip();
     let logged_in = login::log_in(shard, address, &watch.offered).await?;
     let account = logged_in.map(|it| it.account);
@@ -117,6 +146,20 @@ async fn judge(
         account,
         device: attendance::device(address, request.user_agent.as_deref()),
     })))
+}
+
+/// Refuses what is wrong with a request on any path, and every request once the drain has begun.
+fn pass(shard: &Shard, request: &Request) -> Result<(), Refusal> {
+    match request.framing? {
+        Framing::Length(bytes) if bytes > BODY_BYTES_MAX as u64 => {
+            return Err(Refusal::BodyTooLong);
+        }
+        Framing::Chunked | Framing::Length(_) | Framing::None => {}
+    }
+    match shard.drain.has_begun() {
+        true => Err(Refusal::Draining),
+        false => Ok(()),
+    }
 }
 
 /// Makes a viewer of the connection and serves it to its end, or gives the connection back with what to say.
@@ -195,7 +238,7 @@ async fn first_media(
     let news = relay.news.place();
     let mut overdue = shard.clock.after(limit);
     let burst_us = micros(relay.limits.burst);
-    let mut input_left = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
+    let mut input_left = BODY_BYTES_MAX;
     poll_fn(|cx| {
         if let Some(pass) = pass {
             if pass.closed().is_some() {
@@ -285,8 +328,8 @@ impl Drop for Counted {
     }
 }
 
-/// Largest body that a request for a stream may announce; none is used.
-const BODY_BYTES_MAX: u64 = 64 * 1024;
+/// How long a connection stays open for another request.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long a viewer waits for the place of one that ends for it.
 const PLACE_MAX: Duration = Duration::from_secs(2);

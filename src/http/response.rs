@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use crate::account::attendance::Full;
 use crate::account::{Denied, Throttled};
+use crate::http::chunked::ChunkedError;
 use crate::http::request::{FramingError, Method, RequestError};
-use crate::http::route::{BadContent, STREAM_ALLOW};
+use crate::http::route::BadContent;
 use crate::metrics::Reject;
 
 /// Every reason for which a request is refused. The message is the body of the answer.
@@ -24,6 +25,9 @@ pub enum Refusal {
     /// The account's time is over.
     #[error("this account is not valid any more")]
     AccountOver,
+    /// The body is broken where it is cut into pieces.
+    #[error(transparent)]
+    BadBody(#[from] ChunkedError),
     /// Which AceStream content is asked for cannot be told.
     #[error(transparent)]
     BadContent(#[from] BadContent),
@@ -109,7 +113,8 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::BadContent(_) | Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadContent(_) => Status::BAD_REQUEST,
+            Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
             Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
             Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
@@ -136,7 +141,8 @@ impl Refusal {
             Self::AccountOver | Self::ChannelForbidden | Self::NetworkForbidden => {
                 Reject::Forbidden
             }
-            Self::BadContent(_) | Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
+            Self::BadBody(_) | Self::BadContent(_) => Reject::BadRequest,
+            Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
@@ -269,23 +275,26 @@ impl Answer {
     /// The bytes to send: head and body, or for HEAD the same head alone.
     #[must_use]
     pub fn to_bytes(&self, method: Method) -> Bytes {
+        let mut bytes = self.head(self.body.len()).into_bytes();
+        if method != Method::Head {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes.into()
+    }
+
+    /// The head before a body of so many bytes, for bodies that are written in pieces.
+    #[must_use]
+    pub fn head(&self, body_bytes: usize) -> String {
         let mut lines = format!(
             "HTTP/1.1 {} {}\r\nServer: corecast\r\nContent-Type: {}\r\nContent-Length: {}\r\n\
              X-Content-Type-Options: nosniff\r\n",
-            self.status.code,
-            self.status.phrase,
-            self.content_type,
-            self.body.len()
+            self.status.code, self.status.phrase, self.content_type, body_bytes
         );
         for (name, value) in &self.headers {
             lines.extend([name, ": ", value, "\r\n"]);
         }
         lines.extend(["Connection: ", connection(self.keep_alive), "\r\n\r\n"]);
-        let mut bytes = lines.into_bytes();
-        if method != Method::Head {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes.into()
+        lines
     }
 }
 
@@ -354,16 +363,16 @@ pub fn stream_head() -> Bytes {
     )
 }
 
-/// The whole answer to an OPTIONS request on the viewers' listener: any page may play the streams.
+/// The whole answer to an OPTIONS request on the viewers' listener: any web page may play the streams.
 #[must_use]
-pub fn options_head(keep_alive: bool) -> Bytes {
+pub fn options_head(allow: &str, keep_alive: bool) -> Bytes {
     format!(
         "HTTP/1.1 204 No Content\r\n\
          Server: corecast\r\n\
-         Allow: {STREAM_ALLOW}\r\n\
+         Allow: {allow}\r\n\
          Access-Control-Allow-Origin: *\r\n\
-         Access-Control-Allow-Methods: {STREAM_ALLOW}\r\n\
-         Access-Control-Allow-Headers: Authorization, Range\r\n\
+         Access-Control-Allow-Methods: {allow}\r\n\
+         Access-Control-Allow-Headers: Authorization, Content-Type, Range\r\n\
          Connection: {}\r\n\r\n",
         connection(keep_alive)
     )

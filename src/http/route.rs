@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::account::Credentials;
 use crate::account::secret::Secret;
 use crate::channel::id::{ChannelId, Content, Hash, NotAHash};
+use crate::http::page::Page;
 use crate::http::request::Method;
 
 /// What a request on the viewers' listener asks for.
@@ -28,7 +29,12 @@ pub enum Route {
     /// No such path.
     NotFound,
     /// Any path with `OPTIONS`.
-    Options,
+    Options {
+        /// The value of the Allow header.
+        allow: &'static str,
+    },
+    /// What apps ask for beside a stream.
+    Page(Ask),
     /// A channel, by GET or by HEAD.
     Watch(Watch),
 }
@@ -40,6 +46,15 @@ pub struct Watch {
     pub channel: ChannelId,
     /// At most one pair from the path or query, then at most one from the Authorization header. Both count: an app
     /// has its account in the path, a player that was answered 401 adds the header, a proxy in between may add its own.
+    pub offered: Vec<Credentials>,
+}
+
+/// A page, and who says to be asking; further credentials may stand among its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The page.
+    pub page: Page,
+    /// At most one pair from the path, then at most one from the Authorization header.
     pub offered: Vec<Credentials>,
 }
 
@@ -67,18 +82,23 @@ pub fn route(
     query: Option<&str>,
     authorization: Option<&Secret>,
 ) -> Route {
+    let place = Place::find(path);
+    let allow = place.as_ref().map_or(STREAM_ALLOW, Place::allow);
     if method == Method::Options {
-        return Route::Options;
+        return Route::Options { allow };
     }
-    let Some(place) = Place::find(path) else {
+    let Some(place) = place else {
         return Route::NotFound;
     };
-    if !matches!(method, Method::Get | Method::Head) {
-        return Route::MethodNotAllowed {
-            allow: STREAM_ALLOW,
-        };
+    if !place.has(method) {
+        return Route::MethodNotAllowed { allow };
     }
+    let header = authorization.and_then(basic_account);
     let (channel, offered) = match place {
+        Place::Page { page, account } => {
+            let offered = account.into_iter().chain(header).collect();
+            return Route::Page(Ask { page, offered });
+        }
         Place::Playlist => return Route::HlsUnavailable,
         Place::Channel { number, account } => (ChannelId::Configured(number), Some(account)),
         Place::Content => match content(query.unwrap_or_default()) {
@@ -86,7 +106,6 @@ pub fn route(
             Err(error) => return Route::BadContent(error),
         },
     };
-    let header = authorization.and_then(basic_account);
     Route::Watch(Watch {
         channel,
         offered: offered.into_iter().chain(header).collect(),
@@ -134,8 +153,15 @@ pub fn is_reserved(name: &str) -> bool {
 
 /// What a path of the viewers' listener is, whatever the method.
 enum Place {
-    Channel { number: u32, account: Credentials },
+    Channel {
+        number: u32,
+        account: Credentials,
+    },
     Content,
+    Page {
+        page: Page,
+        account: Option<Credentials>,
+    },
     Playlist,
 }
 
@@ -144,14 +170,40 @@ impl Place {
         let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
         match segments.as_slice() {
             ["ace", "getstream"] => Some(Self::Content),
+            [name] => Some(Self::Page {
+                page: Page::at_top(name)?,
+                account: None,
+            }),
             ["live", user, password, file] => {
                 Self::of_file(file, decoded_segment(user)?, decoded_segment(password)?)
             }
             [user, password, file] => {
                 let user = decoded_segment(user).filter(|it| !is_reserved(it))?;
-                Self::of_file(file, user, decoded_segment(password)?)
+                let password = decoded_segment(password)?;
+                match Page::behind_account(file) {
+                    Some(page) => Some(Self::Page {
+                        page,
+                        account: Some(account(user, password)),
+                    }),
+                    None => Self::of_file(file, user, password),
+                }
             }
             _ => None,
+        }
+    }
+
+    fn allow(&self) -> &'static str {
+        match self {
+            Self::Page { page, .. } => page.allow(),
+            _ => STREAM_ALLOW,
+        }
+    }
+
+    fn has(&self, method: Method) -> bool {
+        match method {
+            Method::Get | Method::Head => true,
+            Method::Post => matches!(self, Self::Page { page, .. } if page.takes_form()),
+            _ => false,
         }
     }
 
@@ -165,11 +217,17 @@ impl Place {
             return Some(Self::Playlist);
         }
         let number = channel_number(file.strip_suffix(".ts").unwrap_or(file))?;
-        let password = Secret::new(password);
         Some(Self::Channel {
             number,
-            account: Credentials { user, password },
+            account: account(user, password),
         })
+    }
+}
+
+fn account(user: String, password: String) -> Credentials {
+    Credentials {
+        user,
+        password: Secret::new(password),
     }
 }
 
@@ -258,6 +316,7 @@ pub const RESERVED: &[&str] = &[
     "healthz",
     "hls",
     "lineup.json",
+    "lineup.xml",
     "lineup_status.json",
     "live",
     "metrics",

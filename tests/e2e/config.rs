@@ -64,6 +64,16 @@ impl Config {
         self
     }
 
+    /// A channel as apps list it: its name, further keys as lines of TOML, and the built-in test pattern.
+    pub(crate) fn listed(mut self, id: u32, name: &str, keys: &str) -> Self {
+        write!(
+            self.tables,
+            "[[channel]]\nid = {id}\nname = {name:?}\n{keys}\n[[channel.upstream]]\ndemo = true\n"
+        )
+        .unwrap();
+        self
+    }
+
     /// The built-in test pattern.
     pub(crate) fn demo(self, id: u32) -> Self {
         self.channel_of(id, &["demo = true".to_owned()])

@@ -18,6 +18,7 @@
 )]
 
 mod canary;
+mod clients;
 mod config;
 mod engine;
 mod http;
@@ -35,6 +36,7 @@ mod wire;
 
 mod accounts;
 mod ace;
+mod apps;
 mod bad_engine;
 mod batch;
 mod commands;
@@ -65,6 +67,7 @@ mod start;
 mod startup;
 mod storms;
 mod ts;
+mod tuner;
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,11 @@
 //! Each check on text that is wrong, and on text that only looks so.
 
+use corecast::http::page::Page;
+
 use crate::dependencies::{faulty_crates, glommio_versions};
 use crate::readme::{
     broken_examples, flags, listed, statuses, subcommands, table, unfounded_figures,
-    unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
+    unlisted_pages, unserved_paths, wrong_bounds, wrong_defaults, wrong_metrics,
 };
 use crate::rust::{Source, masked};
 use crate::style::{
@@ -335,7 +337,11 @@ fn paths_that_are_not_served_are_found() {
         [""; 0]
     );
     assert_eq!(
-        unserved_paths(&readme("GET /playlist.m3u", "GET /metrics")).len(),
+        unserved_paths(&readme("GET /playlist.m3u", "GET /metrics")),
+        [""; 0]
+    );
+    assert_eq!(
+        unserved_paths(&readme("GET /playlist.m3u8", "GET /metrics")).len(),
         1
     );
     assert_eq!(
@@ -343,6 +349,17 @@ fn paths_that_are_not_served_are_found() {
         1
     );
     assert_eq!(unserved_paths("").len(), 1);
+}
+
+#[test]
+fn pages_that_are_not_listed_are_found() {
+    let row = |(_, name): &(Page, &str)| format!("| `GET /{name}?username={{user}}` |\n");
+    let all: String = Page::ALL.iter().map(row).collect();
+    let readme = |rows: &str| format!("| request |\n|---|\n{rows}");
+    assert_eq!(unlisted_pages(&readme(&all)), [""; 0]);
+    let without = all.replacen("/get.php", "/get.php5", 1);
+    assert_eq!(unlisted_pages(&readme(&without)).len(), 1);
+    assert_eq!(unlisted_pages("").len(), Page::ALL.len());
 }
 
 #[test]

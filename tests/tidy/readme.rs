@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use corecast::config::{Config, EXAMPLE, Inputs};
+use corecast::http::page::Page;
 use corecast::http::request::Method;
 use corecast::http::route::{AdminRoute, Route, admin_route, route};
 use corecast::metrics::Reason;
@@ -193,7 +194,10 @@ pub(crate) fn unserved_paths(readme: &str) -> Vec<String> {
     let is_watched = |request: &&String| {
         let target = target(request);
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        matches!(route(Method::Get, path, Some(query), None), Route::Watch(_))
+        matches!(
+            route(Method::Get, path, Some(query), None),
+            Route::Page(_) | Route::Watch(_)
+        )
     };
     let is_answered =
         |request: &&String| admin_route(Method::Get, &target(request)) != AdminRoute::NotFound;
@@ -202,6 +206,20 @@ pub(crate) fn unserved_paths(readme: &str) -> Vec<String> {
     unwatched
         .chain(unanswered)
         .map(|request| format!("README lists {request}, which is not served"))
+        .collect()
+}
+
+/// Pages for apps that no request of the README names.
+pub(crate) fn unlisted_pages(readme: &str) -> Vec<String> {
+    let requests = table(readme, "request").unwrap_or_default();
+    let is_listed = |name: &str| {
+        let begin = format!("GET /{name}");
+        let mut listed = requests.keys().filter_map(|it| it.strip_prefix(&begin));
+        listed.any(|rest| rest.is_empty() || rest.starts_with('?'))
+    };
+    let unlisted = Page::ALL.iter().filter(|(_, name)| !is_listed(name));
+    unlisted
+        .map(|(_, name)| format!("README does not list the page {name}"))
         .collect()
 }
 

@@ -163,6 +163,35 @@ fn an_account_names_channels_that_exist() {
 }
 
 #[test]
+fn an_account_has_the_channels_that_it_names_and_those_of_its_groups() {
+    let channel = |id: u32, group: &str| {
+        format!(
+            "[[channel]]\nid = {id}\nname = \"c\"\ngroup = \"{group}\"\n\
+             [[channel.upstream]]\ndemo = true\n"
+        )
+    };
+    let with = |lines: &str| {
+        let channels = channel(7, "News") + &channel(8, "Sport") + &channel(9, "News");
+        format!("{channels}[[account]]\nuser = \"a\"\npassword = \"x\"\n{lines}\n")
+    };
+    let channels = |lines: &str| read(&with(lines)).accounts[0].channels.clone();
+    assert_eq!(channels(""), None);
+    assert_eq!(channels("groups = [\"News\"]"), Some([7, 9].into()));
+    assert_eq!(
+        channels("groups = [\"Sport\"]\nchannels = [7]"),
+        Some([7, 8].into())
+    );
+    assert_error(
+        &with("groups = [\"News\", \"Films\"]"),
+        "f:22:19: account.groups: \"Films\" is not allowed, the group of a [[channel]] is allowed",
+    );
+    assert_error(
+        &with("groups = []"),
+        "account.groups: has 0 entries, 1 to 100000",
+    );
+}
+
+#[test]
 fn a_limit_is_a_number_and_what_happens_at_it() {
     let with = |line: &str| format!("[[account]]\nuser = \"a\"\npassword = \"x\"\n{line}\n");
     let account = |line: &str| read(&with(line)).accounts[0].clone();

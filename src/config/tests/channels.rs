@@ -90,6 +90,71 @@ fn a_channel_has_its_own_lead_within_bounds() {
 }
 
 #[test]
+fn a_channel_says_how_apps_list_it() {
+    let config = read(
+        "[[channel]]\nid = 7\nname = \"News\"\ngroup = \"World\"\nlogo = \"https://a/b.png\"\n\
+         epg_id = \"news.example\"\nnumber = 3\n[[channel.upstream]]\ndemo = true\n\
+         [[channel]]\nid = 8\nname = \"b\"\n[[channel.upstream]]\ndemo = true\n",
+    );
+    let [news, plain] = &config.channels[..] else {
+        panic!("two channels, not {:?}", config.channels);
+    };
+    assert_eq!(news.group.as_deref(), Some("World"));
+    assert_eq!(news.logo.as_ref().map(Url::as_str), Some("https://a/b.png"));
+    assert_eq!(news.epg_id.as_deref(), Some("news.example"));
+    assert_eq!((news.number, plain.number), (3, 8));
+    assert!(plain.group.is_none() && plain.logo.is_none() && plain.epg_id.is_none());
+}
+
+#[test]
+fn what_apps_list_is_one_line_and_a_logo_can_be_fetched() {
+    let error = |line: &str, expected: &str| {
+        let channel = "[[channel]]\nid = 7\nname = \"a\"\n[[channel.upstream]]\ndemo = true\n";
+        assert_error(
+            &channel.replacen("name", &format!("{line}\nname"), 1),
+            expected,
+        );
+    };
+    error("group = \"\"", "channel.group: has 0 characters, 1 to 200");
+    error(
+        "group = \"a\\nb\"",
+        "channel.group: has a character that is not allowed",
+    );
+    error(
+        "epg_id = \"a\\u0000\"",
+        "channel.epg_id: has a character that is not allowed",
+    );
+    error(
+        "logo = \"/a.png\"",
+        "channel.logo: is not a usable URL (no http:// before the host)",
+    );
+    error(
+        "logo = \"file:///a.png\"",
+        "channel.logo: is not a usable URL",
+    );
+    error(
+        "number = 0",
+        "channel.number: is 0, 1 to 4294967295 is allowed",
+    );
+}
+
+#[test]
+fn two_channels_have_no_number_in_common_be_it_given_or_the_id() {
+    let channel = |id: u32, number: &str| {
+        format!("[[channel]]\nid = {id}\n{number}name = \"a\"\n[[channel.upstream]]\ndemo = true\n")
+    };
+    assert_error(
+        &(channel(1, "number = 5\n") + &channel(2, "number = 5\n")),
+        "f:9:10: channel.number: 5 is given already at f:3:10, each may stand once",
+    );
+    assert_error(
+        &(channel(1, "number = 2\n") + &channel(2, "")),
+        "f:8:6: channel.number: 2 is given already at f:3:10, each may stand once",
+    );
+    read(&(channel(1, "number = 2\n") + &channel(2, "number = 1\n")));
+}
+
+#[test]
 fn a_channel_number_stands_once() {
     let channel = "[[channel]]\nid = 7\nname = \"a\"\n[[channel.upstream]]\ndemo = true\n";
     assert_error(

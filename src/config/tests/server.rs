@@ -25,6 +25,32 @@ fn listening_to_all_needs_an_account_or_the_word_open() {
 }
 
 #[test]
+fn a_public_url_is_a_scheme_and_a_host() {
+    let read_url = |url: &str| {
+        read(&format!("[server]\npublic_url = {url:?}\n"))
+            .server
+            .public_url
+    };
+    assert_eq!(read_url(""), None);
+    for url in ["https://tv.example", "http://[2001:db8::1]:8080/"] {
+        assert_eq!(read_url(url), Some(Url::parse(url).unwrap()));
+    }
+    for (url, reason) in [
+        ("tv.example", "no http:// before the host"),
+        ("ftp://tv.example", "another scheme"),
+        ("https://tv.example/tv", "apps add the path themselves"),
+        ("https://tv.example/?a", "apps add the path themselves"),
+        ("https://tv.example/#a", "apps add the path themselves"),
+        ("https://anna@tv.example", "every viewer would see its user"),
+    ] {
+        assert_error(
+            &format!("[server]\npublic_url = {url:?}\n"),
+            &format!("f:2:14: server.public_url: is not a usable URL ({reason}"),
+        );
+    }
+}
+
+#[test]
 fn addresses_are_literals_and_do_not_overlap() {
     assert_eq!(
         read("[server]\nlisten = [\"localhost:0\", \"127.0.0.1:0\", \"[::1]:8000\"]\n")

@@ -57,6 +57,12 @@ fn a_bad_request_is_told_what_is_wrong_with_it() {
         "not an AceStream identifier: 40 hexadecimal digits are allowed",
     );
     check(
+        ChunkedError::Size(2).into(),
+        "400 Bad Request",
+        "",
+        "malformed chunk size at offset 2: hexadecimal digits and a line end are required",
+    );
+    check(
         BadContent::Missing.into(),
         "400 Bad Request",
         "",
@@ -136,7 +142,7 @@ fn what_does_not_exist_is_not_found() {
 fn a_wrong_method_is_told_the_right_ones() {
     check(
         Refusal::MethodNotAllowed {
-            allow: STREAM_ALLOW,
+            allow: "GET, HEAD, OPTIONS",
         },
         "405 Method Not Allowed",
         "Allow: GET, HEAD, OPTIONS\r\n",
@@ -260,11 +266,11 @@ fn a_stream_head_promises_no_length() {
 fn options_names_the_methods_and_lets_any_page_play() {
     for (keep_alive, connection) in [(true, "keep-alive"), (false, "close")] {
         assert_eq!(
-            text(&options_head(keep_alive)),
+            text(&options_head("GET, HEAD, OPTIONS", keep_alive)),
             format!(
                 "HTTP/1.1 204 No Content\r\nServer: corecast\r\nAllow: GET, HEAD, OPTIONS\r\n\
                      Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Methods: GET, HEAD, OPTIONS\r\n\
-                     Access-Control-Allow-Headers: Authorization, Range\r\nConnection: {connection}\r\n\r\n"
+                     Access-Control-Allow-Headers: Authorization, Content-Type, Range\r\nConnection: {connection}\r\n\r\n"
             )
         );
     }
@@ -280,6 +286,16 @@ fn an_ordinary_answer_carries_its_length_and_may_go_on() {
     let empty = Answer::new(Status::OK, "text/plain", "");
     assert!(text(&empty.to_bytes(Method::Get)).contains("\r\nContent-Length: 0\r\n"));
     assert!(text(&empty.to_bytes(Method::Get)).ends_with("\r\nConnection: close\r\n\r\n"));
+}
+
+#[test]
+fn a_head_may_announce_a_body_that_comes_in_pieces() {
+    let answer = Answer::new(Status::OK, "text/plain", "").with("X-Name", "a");
+    assert_eq!(
+        answer.head(70_000),
+        "HTTP/1.1 200 OK\r\nServer: corecast\r\nContent-Type: text/plain\r\nContent-Length: 70000\r\n\
+         X-Content-Type-Options: nosniff\r\nX-Name: a\r\nConnection: close\r\n\r\n"
+    );
 }
 
 #[test]

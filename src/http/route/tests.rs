@@ -296,9 +296,80 @@ fn options_is_answered_on_any_path() {
     for path in ["*", "/", "/x", "/live/u/p/7.ts", "/ace/getstream"] {
         assert_eq!(
             route(Method::Options, path, None, None),
-            Route::Options,
+            Route::Options {
+                allow: "GET, HEAD, OPTIONS"
+            },
             "{path}"
         );
+    }
+    assert_eq!(
+        route(Method::Options, "/player_api.php", None, None),
+        Route::Options {
+            allow: "GET, HEAD, OPTIONS, POST"
+        }
+    );
+}
+
+fn page(page: Page, offered: Vec<Credentials>) -> Route {
+    Route::Page(Ask { page, offered })
+}
+
+#[test]
+fn every_page_has_a_path_that_no_user_and_no_channel_can_have() {
+    for (known, name) in Page::ALL {
+        let path = format!("/{name}");
+        assert_eq!(get(&path), page(known, Vec::new()));
+        assert_eq!(
+            get(&format!("{path}?username=anna")),
+            page(known, Vec::new())
+        );
+        assert!(is_reserved(name), "{name}");
+        for path in [
+            format!("{path}/"),
+            format!("/{path}"),
+            format!("/{name}/p/7"),
+        ] {
+            assert_eq!(get(&path), Route::NotFound, "{path}");
+        }
+        let header = Secret::new(format!("Basic {}", STANDARD.encode("anna:apple")));
+        assert_eq!(
+            route(Method::Head, &path, None, Some(&header)),
+            page(known, vec![offer("anna", "apple")])
+        );
+    }
+}
+
+#[test]
+fn a_page_that_reads_forms_may_be_posted_to() {
+    for (known, name) in Page::ALL {
+        let posted = route(Method::Post, &format!("/{name}"), None, None);
+        if known.takes_form() {
+            assert_eq!(posted, page(known, Vec::new()), "{name}");
+        } else {
+            let allow = "GET, HEAD, OPTIONS";
+            assert_eq!(posted, Route::MethodNotAllowed { allow }, "{name}");
+        }
+        let allow = known.allow();
+        let deleted = route(Method::Delete, &format!("/{name}"), None, None);
+        assert_eq!(deleted, Route::MethodNotAllowed { allow });
+    }
+}
+
+#[test]
+fn a_tuner_may_have_its_account_in_the_path() {
+    assert_eq!(
+        get("/anna/ap%2Bple/lineup.json"),
+        page(Page::Lineup, vec![offer("anna", "ap+ple")])
+    );
+    for path in [
+        "/anna/apple/player_api.php",
+        "/anna/apple/playlist.m3u",
+        "/live/apple/lineup.json",
+        "/live/anna/apple/lineup.json",
+        "/anna//lineup.json",
+        "/anna/../lineup.json",
+    ] {
+        assert_eq!(get(path), Route::NotFound, "{path}");
     }
 }
 

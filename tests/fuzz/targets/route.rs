@@ -3,6 +3,7 @@
 
 use corecast::account::secret::Secret;
 use corecast::channel::id::{ChannelId, Content};
+use corecast::http::page::Page;
 use corecast::http::request::Method;
 use corecast::http::route::{self, Route, Watch};
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
@@ -31,7 +32,7 @@ fuzz_target!(|asked: Asked<'_>| {
     let header = asked.header.as_deref().map(text_of).map(Secret::new);
     let ask = |method| route::route(method, &path, query.as_deref(), header.as_ref());
     let found = ask(method);
-    let is_foreign = matches!(found, Route::NotFound | Route::Options);
+    let is_foreign = matches!(found, Route::NotFound | Route::Options { .. });
     let is_admin = route::admin_route(method, &path) != route::AdminRoute::NotFound;
     assert!(is_foreign || !is_admin, "a path is of one listener");
     match &found {
@@ -39,9 +40,18 @@ fuzz_target!(|asked: Asked<'_>| {
             assert!(matches!(method, Method::Get | Method::Head));
             check(&path, watch);
         }
+        Route::Page(ask) => {
+            assert!(matches!(method, Method::Get | Method::Head) || ask.page.takes_form());
+            assert!(ask.offered.len() <= 2);
+            let mut names = Page::ALL.iter().filter(|(page, _)| *page == ask.page);
+            assert!(
+                names.any(|(_, name)| path.ends_with(name)),
+                "{path} is no page"
+            );
+        }
         Route::MethodNotAllowed { .. } => assert_ne!(ask(Method::Get), Route::NotFound),
         Route::BadContent(error) => assert!(!error.to_string().is_empty()),
-        Route::HlsUnavailable | Route::NotFound | Route::Options => {}
+        Route::HlsUnavailable | Route::NotFound | Route::Options { .. } => {}
     }
     assert_eq!(ask(Method::Get), ask(Method::Head));
 });
@@ -103,8 +113,10 @@ const METHODS: [Method; 6] = [
     Method::Post,
 ];
 
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 34] = [
     "/",
+    "player_api.php",
+    "lineup.json",
     "/live/",
     "/ace/getstream",
     "/u/p/",

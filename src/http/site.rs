@@ -1,0 +1,209 @@
+//! Answers what apps ask for beside streams: reads the parameters, checks the account, sends a listing in pieces.
+//!
+//! What stands in a listing is written in `catalog`. The rules kept here: the addresses in an answer come from the
+//! configuration or from the request that is answered, and nothing is kept for the next one; an answer is written twice,
+//! once to count its bytes and once to send them, so that a slow app holds one piece of it and not all.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+
+use crate::account::until::Until;
+use crate::account::{Account, Credentials, Denied, attendance, login};
+use crate::catalog::base::Base;
+use crate::catalog::playlist::Detail;
+use crate::catalog::xtream::Action;
+use crate::catalog::{Asker, Listing, Standing, guide, playlist, tuner, xtream};
+use crate::channel::id::ChannelId;
+use crate::config::Config;
+use crate::http::connection::{Connection, NoRequest};
+use crate::http::page::{Form, Page};
+use crate::http::request::{Method, Request};
+use crate::http::response::{Answer, Refusal, Status};
+use crate::http::route::Ask;
+use crate::shard::Shard;
+
+/// Answers a request for a page, whose head was just read.
+///
+/// # Errors
+/// [`NoRequest`] if the answer is a refusal, or the peer left. Nothing has been sent of it then, or the peer is gone.
+pub(super) async fn answer(
+    shard: &Rc<Shard>,
+    connection: &mut Connection,
+    request: &Request,
+    ask: Ask,
+) -> Result<(), NoRequest> {
+    let config = shard.config();
+    let limit = config.server.head_timeout;
+    let body = connection.read_body(&shard.clock, request, limit).await?;
+    let body = match request.method {
+        Method::Post => String::from_utf8_lossy(&body),
+        _ => "".into(),
+    };
+    let form = Form::new(request.query.as_deref().unwrap_or_default(), &body);
+    let mut offered = form.accounts();
+    offered.extend(ask.offered);
+    let address = connection.peer().ip();
+    // An app that asks for the account is told that its time is over, and not refused.
+    let logged_in = match ask.page.tells_wrong_login() {
+        true => login::authenticate(shard, address, &offered).await,
+        false => login::log_in(shard, address, &offered).await,
+    };
+    let (logged_in, is_wrong) = match logged_in {
+        Ok(logged_in) => (logged_in, false),
+        Err(Denied::BadLogin) if ask.page.tells_wrong_login() => {
+            shard.counters.rejected(Refusal::BadLogin.counted());
+            (None, true)
+        }
+        Err(denied) => return Err(Refusal::from(denied).into()),
+    };
+    let account = logged_in.as_ref().map(|it| &*it.account);
+    let credentials = match &logged_in {
+        Some(it) => Some(it.credentials),
+        None => offered.first(),
+    };
+    let standing = standing(shard, account).await;
+    let base = public_base(request, connection, config);
+    let page = Asked {
+        page: ask.page,
+        form: &form,
+        account,
+        has_account: credentials.is_some(),
+    };
+    let asker = Asker::new(base, credentials, standing);
+    let listing = if is_wrong {
+        xtream::wrong_login()
+    } else {
+        page.listing(config, &asker)
+    };
+    let answer = page.answer(&listing, credentials, request.keep_alive);
+    send(shard, connection, request.method, &answer, &listing, &asker).await
+}
+
+/// How an account stands now; everybody's where there are none.
+async fn standing(shard: &Rc<Shard>, account: Option<&Account>) -> Standing {
+    let viewers_max = shard.config().server.viewers_max;
+    let Some(account) = account else {
+        return Standing::unlimited(viewers_max);
+    };
+    Standing {
+        is_expired: account.is_expired(login::unix_seconds()),
+        expires_s: account.valid_until.map(Until::unix_seconds),
+        viewers: attendance::viewers(shard, &account.user).await,
+        viewers_max: match account.viewers_max {
+            0 => viewers_max,
+            most => most,
+        },
+    }
+}
+
+/// Where the app that sent a request reaches this server: what the operator says, else what the request was sent to.
+#[must_use]
+pub fn public_base(request: &Request, connection: &Connection, config: &Config) -> Base {
+    if let Some(url) = &config.server.public_url {
+        return Base::of_url(url);
+    }
+    let local = || connection.local().map(|address| address.to_string());
+    let authority = request.host.clone().or_else(local);
+    Base::new(false, &authority.unwrap_or_default())
+}
+
+/// A page with its parameters.
+struct Asked<'a> {
+    page: Page,
+    form: &'a Form<'a>,
+    account: Option<&'a Account>,
+    has_account: bool,
+}
+
+impl Asked<'_> {
+    fn listing<'c>(&self, config: &'c Config, asker: &Asker) -> Listing<'c> {
+        // What the account may not watch is not offered either.
+        let channels = config.channels.iter().filter(|channel| {
+            let id = ChannelId::Configured(channel.id);
+            self.account.is_none_or(|account| account.may_watch(id))
+        });
+        let now_s = login::unix_seconds();
+        match self.page {
+            Page::Device => tuner::device(asker, self.has_account),
+            Page::Discover => tuner::discover(asker, self.has_account),
+            Page::Guide => guide::guide(channels),
+            Page::Lineup => tuner::lineup(channels),
+            Page::LineupStatus => tuner::status(),
+            Page::LineupXml => tuner::lineup_xml(channels),
+            Page::Panel => xtream::panel(channels, asker, now_s),
+            Page::Player => {
+                let (action, category) =
+                    (self.form.value("action"), self.form.value("category_id"));
+                xtream::player(channels, Action::read(&action, &category), asker, now_s)
+            }
+            Page::Playlist | Page::PlaylistFile => playlist::playlist(channels, self.detail()),
+        }
+    }
+
+    fn detail(&self) -> Detail {
+        match &*self.form.value("type") {
+            "m3u" => Detail::Plain,
+            _ => Detail::Plus,
+        }
+    }
+
+    /// The answer without its body.
+    fn answer(
+        &self,
+        listing: &Listing<'_>,
+        credentials: Option<&Credentials>,
+        keep_alive: bool,
+    ) -> Answer {
+        let answer = Answer::new(Status::OK, listing.content_type, "")
+            .with("Cache-Control", "no-store")
+            .with("Access-Control-Allow-Origin", "*")
+            .keep_alive(keep_alive);
+        if self.page != Page::PlaylistFile {
+            return answer;
+        }
+        let user = credentials.map_or("", |it| it.user.as_str());
+        let letters = user
+            .chars()
+            .filter(|it| it.is_ascii_alphanumeric() || "._@-".contains(*it));
+        let plus = match self.detail() {
+            Detail::Plain => "",
+            Detail::Plus => "_plus",
+        };
+        let name = format!("tv_channels_{}{plus}.m3u", letters.collect::<String>());
+        answer.with(
+            "Content-Disposition",
+            format!("attachment; filename=\"{name}\""),
+        )
+    }
+}
+
+async fn send(
+    shard: &Rc<Shard>,
+    connection: &mut Connection,
+    method: Method,
+    answer: &Answer,
+    listing: &Listing<'_>,
+    asker: &Asker,
+) -> Result<(), NoRequest> {
+    let mut body_bytes = 0;
+    for index in 0..listing.pieces() {
+        body_bytes += listing.piece(index, asker).len();
+        glommio::yield_if_needed().await;
+    }
+    let mut unsent = answer.head(body_bytes);
+    let pieces = match method {
+        Method::Head => 0,
+        _ => listing.pieces(),
+    };
+    for index in 0..pieces {
+        unsent.push_str(&listing.piece(index, asker));
+        let piece = Bytes::from(std::mem::take(&mut unsent));
+        connection.write(&shard.clock, &piece).await?;
+        glommio::yield_if_needed().await;
+    }
+    if unsent.is_empty() {
+        return Ok(());
+    }
+    connection.write(&shard.clock, &Bytes::from(unsent)).await
+}
