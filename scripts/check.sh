@@ -11,8 +11,8 @@ source scripts/packages.sh
 step() { printf '\n== %s\n' "$*"; }
 
 # The tools that tests start, each with its package.
-tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg ip:iproute2 node:nodejs npm:npm openssl:openssl
-    python3:python3 shellcheck:shellcheck)
+tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg haproxy:haproxy ip:iproute2 nginx:nginx-light node:nodejs npm:npm
+    openssl:openssl python3:python3 shellcheck:shellcheck)
 
 install_missing() {
     local packages=() tool

@@ -41,7 +41,7 @@ pub struct Arguments {
     /// Configuration file [default: /etc/corecast/corecast.toml, else ./corecast.toml, else built-in defaults]
     #[arg(short, long, value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-    /// Address to listen on, as in `127.0.0.1:8000` or `[::1]:8000`; may be repeated
+    /// Address to listen on, as in `127.0.0.1:8000`, `[::1]:8000` or `unix:/run/corecast.sock`; may be repeated
     #[arg(short, long, value_name = "ADDRESS", global = true)]
     pub listen: Vec<String>,
     /// How many shards run: auto or a number

@@ -165,6 +165,23 @@ pub enum Fault {
     /// Not an AceStream identifier.
     #[error("is not an AceStream identifier, 40 hexadecimal digits are allowed")]
     NotAHash,
+    /// Not a place to listen at for viewers.
+    #[error(
+        "{value} is not an address, host:port or [v6]:port with an IP literal or localhost, or unix:/path \
+         (absolute, no spaces or commas, at most 107 bytes) is allowed"
+    )]
+    NotAListener {
+        /// The text found.
+        value: String,
+    },
+    /// Not a range of addresses.
+    #[error(
+        "{value} is not a network, an IP address or address/prefix as in 10.0.0.0/8 is allowed"
+    )]
+    NotANetwork {
+        /// The text found.
+        value: String,
+    },
     /// Not a hash that a password can be checked with.
     #[error("{0}, the output of the argon2 command with -id -e is allowed")]
     NotAPasswordHash(NotAHash),

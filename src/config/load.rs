@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,7 +13,9 @@ use super::error::{ConfigError, ConfigErrors, Fault, Origin};
 use super::overlay::{self, Flags};
 use super::read::{Provenance, Reader, Report};
 use super::tree::{self, Entries, Node, Value};
-use super::{Channel, Config, Stream, accounts as of_accounts, entries, secret_file, sections};
+use super::{
+    Channel, Config, Listen, Stream, accounts as of_accounts, entries, secret_file, sections,
+};
 
 /// What a configuration is read from.
 #[derive(Clone, Debug, Default)]
@@ -172,9 +173,9 @@ pub(super) fn text_of<'b>(bytes: &'b [u8], path: &Arc<Path>) -> Result<&'b str, 
     })
 }
 
-fn refuse_open(listen: &[SocketAddr], places: &[Origin], report: &mut Report) {
+fn refuse_open(listen: &[Listen], places: &[Origin], report: &mut Report) {
     for (address, origin) in listen.iter().zip(places) {
-        if !address.ip().is_loopback() {
+        if !address.is_local() {
             report.errors.push(ConfigError {
                 origin: origin.clone(),
                 key: "server.listen".into(),

@@ -5,11 +5,14 @@
 //! parts of a URL that may hold one.
 //!
 //! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
-//! bounds), `sections`, `entries` and `accounts` (which keys there are); `show` prints the result.
+//! bounds), `sections`, `entries` and `accounts` (which keys there are), with `listen` and `front` for the listeners;
+//! `show` prints the result.
 
 mod accounts;
 mod entries;
 mod error;
+mod front;
+mod listen;
 mod load;
 mod overlay;
 mod read;
@@ -22,12 +25,15 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use url::Url;
 
 pub use error::{ConfigError, ConfigErrors, Fault, Origin};
+pub use front::{Front, Network, NotANetwork};
+pub use listen::{Listen, PATH_BYTES_MAX};
 pub use load::Inputs;
 pub use overlay::Flags;
 pub use read::Provenance;
@@ -58,8 +64,8 @@ pub struct Config {
 /// `[server]`: the stream listeners and the shards.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Where viewers connect. Shape: 1 to 16 addresses that do not overlap; port 0 is any free port.
-    pub listen: Vec<SocketAddr>,
+    /// Where viewers connect. Shape: 1 to 16 places that do not overlap.
+    pub listen: Vec<Listen>,
     /// How many shards.
     pub shards: Shards,
     /// Whether each shard stays on its CPU.
@@ -76,12 +82,14 @@ pub struct Server {
     pub write_stall: Duration,
     /// How long viewers run on after SIGTERM. Bound: 0 to 10 min.
     pub drain: Duration,
+    /// What stands between viewers and the listeners, and whom of it is believed.
+    pub front: Arc<Front>,
 }
 
 impl Default for Server {
     fn default() -> Self {
         Self {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8000))],
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)).into()],
             shards: Shards::Auto,
             pin: true,
             viewers_max: 10_000,
@@ -90,6 +98,7 @@ impl Default for Server {
             head_timeout: Duration::from_secs(5),
             write_stall: Duration::from_secs(10),
             drain: Duration::from_secs(5),
+            front: Arc::default(),
         }
     }
 }
@@ -345,6 +354,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "head_timeout_ms",
             "write_stall_ms",
             "drain_ms",
+            "trusted_proxies",
+            "proxy_protocol",
         ],
     ),
     ("admin", &["listen", "token_file"]),

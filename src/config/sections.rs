@@ -2,19 +2,20 @@
 //!
 //! Channels and accounts belong in `entries.rs`. The rule: each bound stands here and in `example.toml`, and nowhere else.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::error::{Fault, Origin};
+use super::listen::address;
 use super::read::{Reader, shown, whole_in, wrong_type};
 use super::secret_file::read_secret;
 use super::tree::{Node, Value};
-use super::{Admin, Batch, Engine, Server, Shards, SlowPolicy, Stream};
+use super::{Admin, Batch, Engine, Front, Listen, Network, Server, Shards, SlowPolicy, Stream};
 use crate::account::secret::{PASSWORD_BYTES_MAX, Secret};
 
 /// Reads `[server]`. The addresses come with the place where each was given.
@@ -35,17 +36,22 @@ pub(super) fn server(mut reader: Reader<'_>) -> (Server, Vec<Origin>) {
         head_timeout: reader.millis("head_timeout_ms", 100..=60_000, default.head_timeout),
         write_stall: reader.millis("write_stall_ms", 500..=600_000, default.write_stall),
         drain: reader.millis("drain_ms", 0..=600_000, default.drain),
+        front: Arc::new(Front {
+            proxy_protocol: reader.boolean("proxy_protocol", default.front.proxy_protocol),
+            trusted: trusted(&mut reader),
+        }),
     };
     reader.finish();
     (server, places)
 }
 
 /// Reads `[admin]`; `taken` are the addresses of the stream listeners.
-pub(super) fn admin(mut reader: Reader<'_>, taken: &[SocketAddr], folder: &Path) -> Admin {
+pub(super) fn admin(mut reader: Reader<'_>, taken: &[Listen], folder: &Path) -> Admin {
     let mut admin = Admin::default();
     if let Some((listen, origin)) = reader.parsed("listen", |text| address(&text)) {
         admin.listen = listen;
-        if let Some(other) = taken.iter().find(|other| overlaps(listen, **other)) {
+        let wanted = Listen::from(listen);
+        if let Some(other) = taken.iter().find(|other| other.overlaps(&wanted)) {
             let fault = Fault::AddressTwice {
                 address: listen.to_string(),
                 first: format!("server.listen {other}"),
@@ -163,30 +169,7 @@ fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
     url.and_then(|(url, _)| url)
 }
 
-/// An address to listen on.
-///
-/// # Errors
-/// [`Fault::NotAnAddress`]: names are not looked up, but for `localhost`.
-pub(super) fn address(text: &str) -> Result<SocketAddr, Fault> {
-    let literal = match text.strip_prefix("localhost:") {
-        Some(port) => port
-            .parse()
-            .ok()
-            .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().ok(),
-    };
-    literal.ok_or_else(|| Fault::NotAnAddress { value: shown(text) })
-}
-
-/// Whether two listeners would want the same port.
-fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
-    let (here, there) = (one.ip(), other.ip());
-    let is_same_place = here == there
-        || (here.is_ipv4() == there.is_ipv4() && (here.is_unspecified() || there.is_unspecified()));
-    one.port() == other.port() && one.port() != 0 && is_same_place
-}
-
-fn listen(reader: &mut Reader<'_>) -> Option<(Vec<SocketAddr>, Vec<Origin>)> {
+fn listen(reader: &mut Reader<'_>) -> Option<(Vec<Listen>, Vec<Origin>)> {
     let items = reader.list("listen")?;
     if items.is_empty() || items.len() > LISTEN_MAX {
         let fault = Fault::Length {
@@ -199,15 +182,15 @@ fn listen(reader: &mut Reader<'_>) -> Option<(Vec<SocketAddr>, Vec<Origin>)> {
         reader.fault("listen", origin, fault);
         return None;
     }
-    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut addresses: Vec<Listen> = Vec::new();
     let mut places = Vec::new();
     for Node { origin, value } in items {
         let read = match value {
-            Value::Text(text) => address(&text),
+            Value::Text(text) => Listen::read(&text),
             other => Err(wrong_type(&other, "a text")),
         };
         let fault = match read {
-            Ok(address) => match addresses.iter().position(|first| overlaps(*first, address)) {
+            Ok(address) => match addresses.iter().position(|first| first.overlaps(&address)) {
                 None => {
                     addresses.push(address);
                     places.push(origin);
@@ -223,6 +206,35 @@ fn listen(reader: &mut Reader<'_>) -> Option<(Vec<SocketAddr>, Vec<Origin>)> {
         reader.fault("listen", origin, fault);
     }
     Some((addresses, places))
+}
+
+fn trusted(reader: &mut Reader<'_>) -> Vec<Network> {
+    let items = reader.list("trusted_proxies").unwrap_or_default();
+    if items.len() > TRUSTED_MAX {
+        let fault = Fault::Length {
+            seen: items.len(),
+            unit: "networks",
+            least: 0,
+            most: TRUSTED_MAX,
+        };
+        let origin = reader.origin_of(&["trusted_proxies"]);
+        reader.fault("trusted_proxies", origin, fault);
+        return Vec::new();
+    }
+    let mut networks = Vec::new();
+    for Node { origin, value } in items {
+        let read = match value {
+            Value::Text(text) => text.parse().map_err(|_refused| Fault::NotANetwork {
+                value: shown(&text),
+            }),
+            other => Err(wrong_type(&other, "a text")),
+        };
+        match read {
+            Ok(network) => networks.push(network),
+            Err(fault) => reader.fault("trusted_proxies", origin, fault),
+        }
+    }
+    networks
 }
 
 fn shards(reader: &mut Reader<'_>) -> Shards {
@@ -321,6 +333,9 @@ fn slow(reader: &mut Reader<'_>, base: SlowPolicy) -> SlowPolicy {
 
 /// Most addresses to listen on.
 const LISTEN_MAX: usize = 16;
+
+/// Most networks of proxies.
+const TRUSTED_MAX: usize = 64;
 
 /// Most shards.
 const SHARDS_MAX: u64 = 256;

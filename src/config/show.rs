@@ -126,6 +126,18 @@ impl Page<'_> {
         );
         self.value("server", "write_stall_ms", &server.write_stall.as_millis());
         self.value("server", "drain_ms", &server.drain.as_millis());
+        let trusted: Vec<_> = server
+            .front
+            .trusted
+            .iter()
+            .map(|network| text(&network.to_string()))
+            .collect();
+        self.value(
+            "server",
+            "trusted_proxies",
+            &format_args!("[{}]", trusted.join(", ")),
+        );
+        self.value("server", "proxy_protocol", &server.front.proxy_protocol);
     }
 
     fn admin(&mut self, config: &Config) {

@@ -167,7 +167,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         shards: None,
     };
     let (config, provenance) = read_with(text, &variables, flags).unwrap();
-    let listen = ["127.0.0.1:3", "[::1]:4"].map(|address| address.parse().unwrap());
+    let listen = ["127.0.0.1:3", "[::1]:4"].map(|address| Listen::Tcp(address.parse().unwrap()));
     assert_eq!(config.server.listen, listen);
     assert_eq!(
         config.server.shards,

@@ -1,26 +1,32 @@
 //! Listen; take a permit, then accept; no accept error ends the loop.
 //!
 //! Every shard has its own listening socket on each address, and the kernel spreads connections over them. That needs
-//! SO_REUSEPORT, which would also let a second copy of the program join silently, so the port is checked before.
+//! SO_REUSEPORT, which would also let a second copy of the program join silently, so the port is checked before. A Unix
+//! socket cannot be shared so: shard 0 accepts and hands the connections out in turn.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::net::TcpStream;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::AddressFamily;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
+use crate::config::Front;
 use crate::http::connection::Connection;
+use crate::http::live;
 use crate::http::request::Method;
 use crate::http::response::Refusal;
 use crate::shard::Shard;
 use crate::shard::fd::{self, Listener};
+use crate::shard::feed::Message;
 use crate::shard::permits::{Permit, Permits};
 
 /// A listening socket for each shard on one address, and the address with its real port.
@@ -64,6 +70,35 @@ pub enum ListenError {
         /// The address.
         address: SocketAddr,
     },
+    /// What lies at the path of a Unix socket is none.
+    #[error(
+        "listen on unix:{} failed: what lies there is no socket: remove it or choose another path",
+        path.display()
+    )]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// Somebody listens behind the path already.
+    #[error(
+        "listen on unix:{} failed: the socket is in use: stop the other program (ss -lxp names it) or choose another path",
+        path.display()
+    )]
+    PathInUse {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system says no to a Unix socket.
+    #[error(
+        "listen on unix:{} failed: choose a path in a folder that exists and that may be written",
+        path.display()
+    )]
+    PathRefused {
+        /// The path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
     /// The system says no.
     #[error("listen on {address} failed: choose an address of this host, and a port it may use")]
     Refused {
@@ -75,25 +110,34 @@ pub enum ListenError {
 }
 
 /// Accepts connections for ever and gives each to `answer` as a task of its own. Must be all that its task awaits.
+///
+/// Those of a Unix socket, which only viewers have, are handed out to all shards.
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
 pub async fn run<F>(
     shard: Rc<Shard>,
     socket: OwnedFd,
     permits: Arc<Permits>,
+    front: Arc<Front>,
     answer: fn(Rc<Shard>, Connection) -> F,
 ) where
     F: Future<Output = ()> + 'static,
 {
+    let is_unix = rustix::net::sockopt::socket_domain(&socket) == Ok(AddressFamily::UNIX);
     let listener = Listener::new(socket);
     let mut reserve = Reserve::new();
+    let mut turn = shard.index;
     loop {
         let Some(permit) = permits.take() else {
             shard.clock.after(PAUSE).await;
             continue;
         };
         match listener.accept().await {
+            Ok(stream) if is_unix => {
+                turn = (turn + 1) % shard.shards.max(1);
+                hand_out(&shard, turn, stream, permit);
+            }
             Ok(stream) => {
-                if let Some(connection) = prepare(&shard, stream, permit) {
+                if let Some(connection) = prepare_tcp(&shard, stream, permit, &front) {
                     shard.spawn("connection", answer(Rc::clone(&shard), connection));
                 }
             }
@@ -111,6 +155,33 @@ pub async fn run<F>(
     }
 }
 
+/// Serves a connection of a Unix socket that another shard has accepted.
+pub fn adopt(shard: &Rc<Shard>, socket: OwnedFd, permit: Permit) {
+    serve_unix(shard, fd::connection(socket), permit);
+}
+
+/// Gives a connection of a Unix socket to a shard; if it cannot be given away it is served here.
+fn hand_out(shard: &Rc<Shard>, to: usize, stream: TcpStream, permit: Permit) {
+    if to == shard.index {
+        return serve_unix(shard, stream, permit);
+    }
+    // The stream waits on this shard's ring: the other one gets a descriptor of its own.
+    match fd::of_stream(&stream).try_clone_to_owned() {
+        Ok(socket) => shard.send(to, Message::Accepted { socket, permit }),
+        Err(_no_descriptor) => serve_unix(shard, stream, permit),
+    }
+}
+
+fn serve_unix(shard: &Rc<Shard>, stream: TcpStream, permit: Permit) {
+    if let Err(error) = prepare(&stream) {
+        log::debug!("an accepted connection could not be set up error=\"{error}\"");
+        return;
+    }
+    let front = Arc::clone(&shard.config().server.front);
+    let connection = Connection::new(stream, UNIX_PEER, permit, front);
+    shard.spawn("connection", live::answer(Rc::clone(shard), connection));
+}
+
 /// Whether accept failed for want of descriptors or memory, and not for a fault of the one connection.
 fn is_exhausted(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
@@ -120,14 +191,26 @@ fn is_exhausted(error: &io::Error) -> bool {
     )
 }
 
-/// Sets what every accepted connection needs; `None` if it is gone already.
-fn prepare(shard: &Rc<Shard>, stream: TcpStream, permit: Permit) -> Option<Connection> {
+/// Sets what every accepted connection needs.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    let socket = fd::of_stream(stream);
+    fcntl_setfd(socket, FdFlags::CLOEXEC)?;
+    // For sendfile, which would wait where everything else is told not to.
+    rustix::io::ioctl_fionbio(socket, true)?;
+    Ok(())
+}
+
+/// Sets what an accepted connection over TCP needs; `None` if it is gone already.
+fn prepare_tcp(
+    shard: &Rc<Shard>,
+    stream: TcpStream,
+    permit: Permit,
+    front: &Arc<Front>,
+) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     let set = || {
+        prepare(&stream)?;
         let socket = fd::of_stream(&stream);
-        fcntl_setfd(socket, FdFlags::CLOEXEC)?;
-        // For sendfile, which would wait where everything else is told not to.
-        rustix::io::ioctl_fionbio(socket, true)?;
         let socket = SockRef::from(&socket);
         socket.set_tcp_nodelay(true)?;
         socket.set_tcp_notsent_lowat(NOTSENT_LOWAT)?;
@@ -144,7 +227,7 @@ fn prepare(shard: &Rc<Shard>, stream: TcpStream, permit: Permit) -> Option<Conne
         log::debug!("an accepted connection could not be set up error=\"{error}\"");
         return None;
     }
-    Some(Connection::new(stream, peer, permit))
+    Some(Connection::new(stream, peer, permit, Arc::clone(front)))
 }
 
 /// One descriptor kept for the moment when there is none left, so that a refusal can still be said.
@@ -213,8 +296,11 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// Who is at the other end of a Unix socket: a program of this host, and nobody says which.
+const UNIX_PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// Connections the kernel holds for a shard that has not accepted them yet.
-const BACKLOG: i32 = 1024;
+pub const BACKLOG: i32 = 1024;
 
 /// How long the loop rests when there is no permit or no descriptor.
 const PAUSE: Duration = Duration::from_millis(50);

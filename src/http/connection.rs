@@ -1,10 +1,12 @@
 //! One accepted connection: read a request head, write an answer, close so that the answer arrives.
 //!
-//! Knows deadlines and sockets; what the bytes mean is decided in `request` and `response`.
+//! Knows deadlines and sockets, and whom a front may speak for; what the bytes mean is decided in `proxy`, `request`,
+//! `forwarded` and `response`.
 
 pub mod body;
 
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +14,10 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::TcpStream;
 
 use crate::clock::Clock;
+use crate::config::Front;
 use crate::http::request::{self, HEAD_BYTES_MAX, Request};
 use crate::http::response::Refusal;
+use crate::http::{forwarded, proxy};
 use crate::shard::permits::Permit;
 
 /// A connection on either listener.
@@ -21,7 +25,12 @@ use crate::shard::permits::Permit;
 /// Ownership: holds the permit that was taken before it was accepted.
 pub struct Connection {
     stream: TcpStream,
+    /// For whom the connection is: the socket's peer, or whom a believed PROXY header names.
+    opened_for: SocketAddr,
+    /// Who sent the request that was read last.
     peer: SocketAddr,
+    front: Arc<Front>,
+    awaits_header: bool,
     /// What has been read and not used.
     input: Vec<u8>,
     permit: Permit,
@@ -36,18 +45,23 @@ pub enum NoRequest {
 }
 
 impl Connection {
-    /// A connection that has just been accepted.
+    /// A connection that has just been accepted from `peer`; `front` says whom it may speak for.
     #[must_use]
-    pub fn new(stream: TcpStream, peer: SocketAddr, permit: Permit) -> Self {
+    pub fn new(stream: TcpStream, peer: SocketAddr, permit: Permit, front: Arc<Front>) -> Self {
         Self {
             stream,
+            opened_for: peer,
             peer,
+            awaits_header: front.proxy_protocol,
+            front,
             input: Vec::new(),
             permit,
         }
     }
 
-    /// Who is at the other end.
+    /// Who asks: the other end, or for whom a believed front says to have asked last.
+    ///
+    /// Shape: port 0 where nobody says which; a Unix socket is `127.0.0.1`.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
         self.peer
@@ -75,23 +89,52 @@ impl Connection {
     }
 
     async fn read_head(&mut self) -> Result<Request, NoRequest> {
+        if self.awaits_header {
+            self.read_proxy_header().await?;
+        }
         loop {
             match request::parse(&self.input) {
                 Ok(Some(head)) => {
                     self.input.drain(..head.bytes.min(self.input.len()));
-                    return Ok(head.request);
+                    let mut request = head.request;
+                    self.peer = forwarded::attribute(&mut request, self.opened_for, &self.front);
+                    return Ok(request);
                 }
-                Ok(None) => {}
+                Ok(None) => self.read_more(HEAD_BYTES_MAX).await?,
                 Err(error) => return Err(NoRequest::Refused(error.into())),
             }
-            let mut piece = [0; 2048];
-            let room = HEAD_BYTES_MAX
-                .saturating_sub(self.input.len())
-                .clamp(1, piece.len());
-            let piece = piece.get_mut(..room).unwrap_or_default();
-            match self.stream.read(piece).await {
-                Ok(0) | Err(_) => return Err(NoRequest::Gone),
-                Ok(bytes) => self.input.extend(piece.iter().take(bytes)),
+        }
+    }
+
+    async fn read_proxy_header(&mut self) -> Result<(), NoRequest> {
+        loop {
+            match proxy::parse(&self.input) {
+                Ok(Some(header)) => {
+                    self.input.drain(..header.bytes.min(self.input.len()));
+                    self.awaits_header = false;
+                    if self.front.trusts_header(self.opened_for.ip()) {
+                        self.opened_for = header.source.unwrap_or(self.opened_for);
+                    }
+                    return Ok(());
+                }
+                Ok(None) => self.read_more(HEAD_BYTES_MAX).await?,
+                Err(error) => return Err(NoRequest::Refused(error.into())),
+            }
+        }
+    }
+
+    /// Reads on, towards at most `bytes_max` that are not used yet.
+    async fn read_more(&mut self, bytes_max: usize) -> Result<(), NoRequest> {
+        let mut piece = [0; 2048];
+        let room = bytes_max
+            .saturating_sub(self.input.len())
+            .clamp(1, piece.len());
+        let piece = piece.get_mut(..room).unwrap_or_default();
+        match self.stream.read(piece).await {
+            Ok(0) | Err(_) => Err(NoRequest::Gone),
+            Ok(bytes) => {
+                self.input.extend(piece.iter().take(bytes));
+                Ok(())
             }
         }
     }

@@ -11,9 +11,12 @@ mod lines;
 
 use std::fmt;
 
-use self::fields::{Fields, authority};
+pub(super) use self::fields::authority;
+
+use self::fields::Fields;
 use self::lines::Lines;
 use crate::account::secret::Secret;
+use crate::http::forwarded::{Forwarded, Scheme};
 
 /// Reads one request head from the front of `bytes`; `None` means more bytes are needed.
 ///
@@ -64,8 +67,13 @@ pub struct Request {
     pub query: Option<String>,
     /// The protocol version.
     pub version: Version,
-    /// The authority of the target if it had one, else the Host header: a name or address, perhaps with a port.
+    /// The name that was asked: the authority of the target if it had one, else the Host header; or what a believed front
+    /// was asked. Shape: a name or address, perhaps with a port.
     pub host: Option<String>,
+    /// How it was asked, as far as a believed front says. With [`Request::host`] it leads back to where the viewer asked.
+    pub scheme: Scheme,
+    /// What fronts, or somebody in their place, wrote into the head; taken into account by the connection.
+    pub forwarded: Forwarded,
     /// The Authorization header.
     pub authorization: Option<Secret>,
     /// The User-Agent without control characters.
@@ -90,8 +98,10 @@ impl Request {
         };
         let target = Target::split(parts.path.unwrap_or_default(), method)?;
         let mut fields = Fields::default();
+        let mut forwarded = Forwarded::default();
         for header in parts.headers.iter() {
             fields.take(header.name, header.value);
+            forwarded.take(header.name, header.value);
         }
         let framing = fields.framing(version);
         let host = target
@@ -104,6 +114,8 @@ impl Request {
             query: target.query.map(str::to_owned),
             version,
             host,
+            scheme: Scheme::Http,
+            forwarded,
             authorization: fields
                 .authorization
                 .map(|value| Secret::new(String::from_utf8_lossy(value))),
@@ -121,6 +133,7 @@ impl fmt::Debug for Request {
             .field("method", &self.method)
             .field("version", &self.version)
             .field("host", &self.host)
+            .field("scheme", &self.scheme)
             .field("user_agent", &self.user_agent)
             .field("keep_alive", &self.keep_alive)
             .field("expect_continue", &self.expect_continue)

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::account::attendance::Full;
 use crate::account::{Denied, Throttled};
 use crate::http::chunked::ChunkedError;
+use crate::http::proxy::ProxyError;
 use crate::http::request::{FramingError, Method, RequestError};
 use crate::http::route::BadContent;
 use crate::metrics::Reject;
@@ -37,6 +38,9 @@ pub enum Refusal {
     /// Unknown user, wrong password or neither given: one answer, so that it does not say which.
     #[error("wrong user or password")]
     BadLogin,
+    /// The connection does not begin with the PROXY header that it must have.
+    #[error(transparent)]
+    BadProxyHeader(#[from] ProxyError),
     /// A request of the operator's listener without the right token.
     #[error("wrong or missing token: send it as Authorization: Bearer")]
     BadToken,
@@ -115,6 +119,7 @@ impl Refusal {
         match self {
             Self::BadBody(_) | Self::BadContent(_) => Status::BAD_REQUEST,
             Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
+            Self::BadProxyHeader(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
             Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
             Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
@@ -145,6 +150,7 @@ impl Refusal {
             Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
+            Self::BadProxyHeader(_) => Reject::ProxyHeader,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
             Self::Busy => Reject::Full,
             Self::Draining => Reject::Draining,

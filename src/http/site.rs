@@ -17,6 +17,7 @@ use crate::catalog::{Asker, Listing, Standing, guide, playlist, tuner, xtream};
 use crate::channel::id::ChannelId;
 use crate::config::Config;
 use crate::http::connection::{Connection, NoRequest};
+use crate::http::forwarded::Scheme;
 use crate::http::page::{Form, Page};
 use crate::http::request::{Method, Request};
 use crate::http::response::{Answer, Refusal, Status};
@@ -105,7 +106,10 @@ pub fn public_base(request: &Request, connection: &Connection, config: &Config) 
     }
     let local = || connection.local().map(|address| address.to_string());
     let authority = request.host.clone().or_else(local);
-    Base::new(false, &authority.unwrap_or_default())
+    Base::new(
+        request.scheme == Scheme::Https,
+        &authority.unwrap_or_default(),
+    )
 }
 
 /// A page with its parameters.

@@ -154,6 +154,8 @@ reasons! {
         NoMedia = "no_media",
         /// No such path or channel.
         NotFound = "not_found",
+        /// The connection did not begin with the PROXY header that it must have.
+        ProxyHeader = "proxy_header",
         /// Too many bad logins from that address.
         Throttled = "throttled",
         /// The request's head did not come in time.

@@ -7,6 +7,7 @@ mod http_get;
 mod kernel;
 mod limits;
 mod port;
+mod socket_file;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ use url::Url;
 pub use http_get::status_of;
 pub use limits::{OpenFiles, raise_open_files};
 
-use crate::config::{Config, HiddenUrl, Upstream};
+use crate::config::{Config, HiddenUrl, Listen, Upstream};
 
 /// One thing the environment must grant, and whether it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,16 +248,12 @@ fn pinning() -> Requirement {
 }
 
 fn ports(config: &Config) -> Vec<Requirement> {
-    let listeners = config
-        .server
-        .listen
-        .iter()
-        .map(|address| (*address, "--listen ADDRESS"));
-    let admin = std::iter::once((config.admin.listen, "admin.listen"));
-    listeners
-        .chain(admin)
-        .map(|(address, key)| port::is_free(address, key))
-        .collect()
+    let listeners = config.server.listen.iter().map(|listen| match listen {
+        Listen::Tcp(address) => port::is_free(*address, LISTEN_KEY),
+        Listen::Unix(path) => socket_file::is_free(path, LISTEN_KEY),
+    });
+    let admin = std::iter::once_with(|| port::is_free(config.admin.listen, "admin.listen"));
+    listeners.chain(admin).collect()
 }
 
 /// Whether the engine answers. Only `doctor` asks: corecast starts without it.
@@ -332,6 +329,9 @@ fn clock(now: SystemTime) -> Requirement {
         ),
     }
 }
+
+/// Where another place to listen at is chosen.
+const LISTEN_KEY: &str = "--listen ADDRESS";
 
 const ENGINE: &str = "engine";
 

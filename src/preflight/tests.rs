@@ -7,7 +7,7 @@ use super::*;
 
 fn config_on(listener: &TcpListener) -> Config {
     let mut config = Config::default();
-    config.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.server.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0)).into()];
     config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     let port = listener.local_addr().unwrap().port();
     config.engine.url = Url::parse(&format!("http://127.0.0.1:{port}")).unwrap();
@@ -27,7 +27,7 @@ fn a_port_in_use_stops_the_start_and_is_named_with_a_cure() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = config_on(&listener);
     let taken = listener.local_addr().unwrap();
-    config.server.listen.push(taken);
+    config.server.listen.push(taken.into());
     let error = check_start(&config, 1).unwrap_err();
     let message = error.to_string();
     assert_eq!(error.failures().len(), 1, "{message}");

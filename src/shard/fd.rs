@@ -20,6 +20,13 @@ pub fn pair_end(socket: OwnedFd) -> UnixStream {
     unsafe { UnixStream::from_raw_fd(socket.into_raw_fd()) }
 }
 
+/// Gives a connection that another shard has accepted to this one.
+#[must_use]
+pub fn connection(socket: OwnedFd) -> TcpStream {
+    // SAFETY: the descriptor is open and ours alone; the stream becomes its only owner.
+    unsafe { TcpStream::from_raw_fd(socket.into_raw_fd()) }
+}
+
 /// Lends a stream's descriptor for setting options.
 #[must_use]
 pub fn of_stream(stream: &TcpStream) -> BorrowedFd<'_> {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
 use glommio::GlommioError;
@@ -20,10 +21,18 @@ use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::wakers::Wakers;
 use crate::metrics::Sample;
+use crate::shard::permits::Permit;
 
 /// What one shard says to another.
 #[derive(Debug)]
 pub enum Message {
+    /// A connection that was accepted for the shard to serve.
+    Accepted {
+        /// The connection.
+        socket: OwnedFd,
+        /// The permit that was taken before it was accepted.
+        permit: Permit,
+    },
     /// Something about a viewer of an account.
     Account(Notice),
     /// An address gave a wrong password.
@@ -201,6 +210,8 @@ struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     Account(About),
+    /// By its descriptor, which no other open connection has. Bound: by the permits.
+    Accepted(RawFd),
     BadLogin(IpAddr),
     Ended(ChannelId),
     Pace(ChannelId),
@@ -265,6 +276,7 @@ impl Peer {
     fn keep(&self, message: Message) {
         let slot = match &message {
             Message::Account(notice) => Slot::Account(notice.about()),
+            Message::Accepted { socket, .. } => Slot::Accepted(socket.as_raw_fd()),
             Message::BadLogin { address } => Slot::BadLogin(*address),
             Message::Ended { channel, .. } => Slot::Ended(*channel),
             Message::Pace { channel, .. } => Slot::Pace(*channel),
@@ -281,7 +293,8 @@ impl Peer {
         let most = match slot {
             Slot::Account(_) => NOTICES_MAX,
             Slot::BadLogin(_) => BAD_LOGINS_MAX,
-            Slot::Ended(_)
+            Slot::Accepted(_)
+            | Slot::Ended(_)
             | Slot::Pace(_)
             | Slot::Scrape
             | Slot::Scraped

@@ -9,6 +9,7 @@ pub mod feed;
 pub mod permits;
 pub mod placement;
 pub mod start;
+mod timed;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -149,9 +150,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
     }
     let mut tasks: Vec<Task<()>> = vec![
         glommio::spawn_local(shard.clock.clone().drive()),
-        glommio::spawn_local(retry_feeds(Rc::clone(&shard))),
-        glommio::spawn_local(end_lingers(Rc::clone(&shard))),
-        glommio::spawn_local(send_overdue(Rc::clone(&shard))),
+        glommio::spawn_local(timed::retry_feeds(Rc::clone(&shard))),
+        glommio::spawn_local(timed::end_lingers(Rc::clone(&shard))),
+        glommio::spawn_local(timed::send_overdue(Rc::clone(&shard))),
         glommio::spawn_local(attendance::confirm(Rc::clone(&shard))),
     ];
     for inlet in inlets {
@@ -167,6 +168,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             Rc::clone(&shard),
             listener,
             Arc::clone(&setup.process.connections),
+            Arc::clone(&config.server.front),
             http::live::answer,
         )));
     }
@@ -175,6 +177,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             Rc::clone(&shard),
             listener,
             Arc::clone(&setup.process.admin_connections),
+            Arc::default(),
             admin::answer,
         )));
     }
@@ -334,6 +337,7 @@ impl Shard {
     fn receive(self: &Rc<Self>, from: usize, message: Message) {
         match message {
             Message::Account(notice) => attendance::receive(self, from, notice),
+            Message::Accepted { socket, permit } => http::accept::adopt(self, socket, permit),
             Message::BadLogin { address } => {
                 let now_us = self.clock.now_us();
                 self.throttle.borrow_mut().note_bad_login(address, now_us);
@@ -449,64 +453,8 @@ pub struct Offer {
     pub upstreams: Vec<Upstream>,
 }
 
-/// Sends again what a full feed could not take, at each tick until nothing waits.
-#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
-async fn retry_feeds(shard: Rc<Shard>) {
-    loop {
-        shard.feeds.waiting.next_event().await;
-        loop {
-            shard.clock.after(TICK).await;
-            let mut is_flushed = shard.feeds.flush();
-            for home in shard.table.homes.all() {
-                is_flushed &= home.publish(|to, message| shard.deliver(to, message));
-            }
-            if is_flushed {
-                break;
-            }
-        }
-    }
-}
-
-/// Leaves channels whose linger is over.
-#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
-async fn end_lingers(shard: Rc<Shard>) {
-    loop {
-        let event = shard.table.lingering.next_event();
-        match shard.table.next_linger_us() {
-            Some(at_us) => event.or(shard.clock.at(at_us)).await,
-            None => event.await,
-        }
-        for relay in shard.table.expire(shard.clock.now_us()) {
-            shard.unsubscribe(&relay);
-        }
-    }
-}
-
-/// Wakes viewers whose turn passed without a chunk, for as long as any wait.
-#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
-async fn send_overdue(shard: Rc<Shard>) {
-    loop {
-        shard.batched.next_event().await;
-        loop {
-            let relays = shard.table.relays();
-            let Some(due_us) = relays.iter().filter_map(|relay| relay.due_us()).min() else {
-                break;
-            };
-            drop(relays);
-            shard.clock.at(due_us).await;
-            let now_us = shard.clock.now_us();
-            for relay in shard.table.relays() {
-                relay.wake_overdue(now_us);
-            }
-        }
-    }
-}
-
 /// Viewers of a channel on a shard up to which its upstream is read as rarely as they are sent.
 const PACED_VIEWERS_MAX: usize = 64;
-
-/// How often what waits is tried again.
-const TICK: Duration = Duration::from_millis(10);
 
 /// How long a shard waits for its last tasks when it ends.
 const TASKS_END: Duration = Duration::from_millis(500);

@@ -20,8 +20,9 @@ use signal_hook::low_level::pipe;
 use thiserror::Error;
 
 use crate::clock::Epoch;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::http::accept::{self, ListenError};
+use crate::http::unix::{self, SocketFile};
 use crate::shard::permits::Permits;
 use crate::shard::placement::Placement;
 use crate::shard::{self, Process, Setup, feed};
@@ -71,7 +72,9 @@ pub fn serve(
         start(setup, *cpu, &report)?;
     }
     drop(report);
-    wait(&reports, shards, &ready, &watch)
+    let served = wait(&reports, shards, &ready, &watch);
+    drop(doors.files);
+    served
 }
 
 /// Why the process serves no longer, or never did.
@@ -107,10 +110,12 @@ pub enum ServeError {
 
 /// The sockets that all shards listen on.
 struct Doors {
-    /// Real addresses for viewers.
-    addresses: Vec<SocketAddr>,
-    /// Per shard, a socket for each address.
+    /// Where viewers connect, with real ports.
+    addresses: Vec<Listen>,
+    /// Per shard, a socket for each address; those of Unix sockets are shard 0's.
     sockets: Vec<Vec<OwnedFd>>,
+    /// The files of Unix sockets, there for as long as something listens.
+    files: Vec<SocketFile>,
     admin_address: SocketAddr,
     admin: OwnedFd,
 }
@@ -119,8 +124,19 @@ impl Doors {
     fn open(config: &Config, shards: usize) -> Result<Self, ListenError> {
         let mut addresses = Vec::new();
         let mut sockets: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
-        for address in &config.server.listen {
-            let (real, all) = accept::listen(*address, shards)?;
+        let mut files = Vec::new();
+        for wanted in &config.server.listen {
+            let (real, all) = match wanted {
+                Listen::Tcp(address) => {
+                    let (real, all) = accept::listen(*address, shards)?;
+                    (real.into(), all)
+                }
+                Listen::Unix(path) => {
+                    let (socket, file) = unix::listen(path, accept::BACKLOG)?;
+                    files.push(file);
+                    (wanted.clone(), vec![socket])
+                }
+            };
             addresses.push(real);
             for (of_shard, socket) in sockets.iter_mut().zip(all) {
                 of_shard.push(socket);
@@ -133,6 +149,7 @@ impl Doors {
         Ok(Self {
             addresses,
             sockets,
+            files,
             admin_address,
             admin,
         })
@@ -149,10 +166,10 @@ impl Doors {
 
     /// Where to watch, for somebody who has just started the program.
     fn watch_line(&self, config: &Config) -> String {
-        let address = self
-            .addresses
-            .first()
-            .map_or_else(String::new, ToString::to_string);
+        let mut addresses = self.addresses.iter();
+        let tcp = addresses.find(|it| matches!(it, Listen::Tcp(_)));
+        // A Unix socket has no name that a URL could hold: that of this host stands in its place.
+        let address = tcp.map_or_else(|| "localhost".to_owned(), ToString::to_string);
         match config.channels.first() {
             Some(channel) if config.accounts.is_empty() => {
                 format!(
@@ -170,7 +187,7 @@ impl Doors {
 }
 
 /// Addresses with commas between them.
-struct Joined<'a>(&'a [SocketAddr]);
+struct Joined<'a>(&'a [Listen]);
 
 impl fmt::Display for Joined<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

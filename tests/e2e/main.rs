@@ -39,6 +39,7 @@ mod ace;
 mod apps;
 mod bad_engine;
 mod batch;
+mod behind;
 mod commands;
 mod corpus;
 mod dead_peer;

@@ -35,6 +35,7 @@ pub(crate) mod rejects {
     pub(crate) const FORBIDDEN: &str = "forbidden";
     pub(crate) const FULL: &str = "full";
     pub(crate) const NO_MEDIA: &str = "no_media";
+    pub(crate) const PROXY_HEADER: &str = "proxy_header";
     pub(crate) const THROTTLED: &str = "throttled";
     pub(crate) const TOO_SLOW: &str = "too_slow";
     pub(crate) const UPSTREAM_REFUSED: &str = "upstream_refused";

@@ -1,4 +1,4 @@
-//! Real clients: curl, ffmpeg, ffprobe, openssl. A missing one fails the test and names its package.
+//! Real programs around the server: curl, ffmpeg, ffprobe, haproxy, nginx, openssl. A missing one fails the test and names its package.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -69,6 +69,7 @@ pub(crate) fn complaints(file: &Path) -> Option<String> {
 fn package(tool: &str) -> &str {
     match tool {
         "ffprobe" => "ffmpeg",
+        "nginx" => "nginx-light",
         _ => tool,
     }
 }

@@ -64,7 +64,6 @@ fn addresses_are_literals_and_do_not_overlap() {
         ("[\"example.org:80\"]", "is not an address"),
         ("[\"127.0.0.1\"]", "is not an address"),
         ("[\"127.0.0.1:65536\"]", "is not an address"),
-        ("[\"unix:/run/x\"]", "is not an address"),
         ("[80]", "is a number, a text is allowed"),
         (
             "[\"127.0.0.1:7\", \"localhost:7\"]",
@@ -78,6 +77,69 @@ fn addresses_are_literals_and_do_not_overlap() {
         let admin = "[admin]\nlisten = \"127.0.0.1:8001\"\n";
         assert_error(&format!("[server]\nlisten = {listen}\n{admin}"), expected);
     }
+}
+
+#[test]
+fn a_unix_socket_is_an_absolute_path_and_local() {
+    let config = read("[server]\nlisten = [\"127.0.0.1:0\", \"unix:/run/a.sock\"]\n");
+    assert_eq!(
+        config.server.listen[1],
+        Listen::Unix(Path::new("/run/a.sock").into())
+    );
+    assert_eq!(config.server.listen[1].to_string(), "unix:/run/a.sock");
+    let longest = format!("/{}", "x".repeat(PATH_BYTES_MAX - 1));
+    read(&format!("[server]\nlisten = [\"unix:{longest}\"]\n"));
+    for path in [
+        "",
+        "/",
+        "run/a.sock",
+        "/run/",
+        "/run/a b",
+        "/run/a,b",
+        "/run/a\\u000Ab",
+        "@abstract",
+        &format!("{longest}x"),
+    ] {
+        assert_error(
+            &format!("[server]\nlisten = [\"unix:{path}\"]\n"),
+            "or unix:/path (absolute, no spaces or commas, at most 107 bytes) is allowed",
+        );
+    }
+    assert_error(
+        "[server]\nlisten = [\"unix:/run/a\", \"unix:/run/a\"]\n",
+        "unix:/run/a is taken already by unix:/run/a at f:2:11",
+    );
+}
+
+#[test]
+fn proxies_are_networks_and_nobody_is_one_by_default() {
+    let default = read("").server.front;
+    assert!(!default.proxy_protocol && default.trusted.is_empty());
+    let text = "[server]\nproxy_protocol = true\ntrusted_proxies = [\"10.1.2.3/8\", \"::1\"]\n";
+    let (config, provenance) = read_with(text, &[], Flags::default()).unwrap();
+    assert!(config.server.front.proxy_protocol);
+    let shown = show(&config, &provenance);
+    assert!(
+        shown.contains("trusted_proxies = [\"10.0.0.0/8\", \"::1/128\"]"),
+        "{shown}"
+    );
+    assert_eq!(read(&shown).server.front, config.server.front);
+    for (value, expected) in [
+        (
+            "[\"10.0.0.0/33\"]",
+            "f:2:20: server.trusted_proxies: \"10.0.0.0/33\" is not a network, an IP address or",
+        ),
+        ("[\"proxy.example\"]", "is not a network"),
+        ("[7]", "is a number, a text is allowed"),
+        ("\"10.0.0.1\"", "is a text, a list is allowed"),
+    ] {
+        assert_error(&format!("[server]\ntrusted_proxies = {value}\n"), expected);
+    }
+    let many = vec!["\"::1\""; 65].join(", ");
+    assert_error(
+        &format!("[server]\ntrusted_proxies = [{many}]\n"),
+        "has 65 networks, 0 to 64 are allowed",
+    );
 }
 
 #[test]

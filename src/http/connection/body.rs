@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_lite::AsyncReadExt;
 
 use super::{Connection, NoRequest};
 use crate::clock::Clock;
@@ -46,7 +45,7 @@ impl Connection {
                     return Err(Refusal::BodyTooLong.into());
                 }
                 while self.input.len() < length {
-                    self.read_more().await?;
+                    self.read_more(BODY_BYTES_MAX).await?;
                 }
                 Ok(self.input.drain(..length).collect())
             }
@@ -68,18 +67,7 @@ impl Connection {
             if decoded.done {
                 return Ok(body);
             }
-            self.read_more().await?;
-        }
-    }
-
-    async fn read_more(&mut self) -> Result<(), NoRequest> {
-        let mut piece = [0; 2048];
-        match self.stream.read(&mut piece).await {
-            Ok(0) | Err(_) => Err(NoRequest::Gone),
-            Ok(bytes) => {
-                self.input.extend(piece.iter().take(bytes));
-                Ok(())
-            }
+            self.read_more(BODY_BYTES_MAX).await?;
         }
     }
 }

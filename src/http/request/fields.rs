@@ -83,7 +83,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A name or address with an optional port, and nothing else. Source: RFC 3986, section 3.2, without user.
-pub(super) fn authority(bytes: &[u8]) -> Option<&str> {
+pub(in crate::http) fn authority(bytes: &[u8]) -> Option<&str> {
     let text = str::from_utf8(bytes).ok()?;
     let (host, port) = match text.rfind(':') {
         Some(colon) if !text.ends_with(']') => text.split_at_checked(colon)?,
