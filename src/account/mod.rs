@@ -136,8 +136,7 @@ impl Account {
         if self.is_expired(unix_seconds) {
             return Err(Denied::Expired);
         }
-        let address = address.to_canonical();
-        let is_near = self.networks.iter().any(|it| it.contains(&address));
+        let is_near = self.networks.iter().any(|it| it.contains(address));
         if is_near || self.networks.is_empty() {
             Ok(())
         } else {

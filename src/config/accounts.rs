@@ -4,10 +4,8 @@
 //! way, and no error shows a password or a hash.
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::IpAddr;
 use std::path::Path;
 
-use ipnet::IpNet;
 use toml::value::Datetime;
 
 use super::entries::{length, repeats};
@@ -15,7 +13,7 @@ use super::error::{Fault, Origin};
 use super::read::{Reader, Report, shown, whole_in, wrong_type};
 use super::secret_file::read_secret;
 use super::tree::{Node, Value};
-use super::{Account, AtLimit, Channel};
+use super::{Account, AtLimit, Channel, sections};
 use crate::account::Login;
 use crate::account::hash::Hash;
 use crate::account::secret::Secret;
@@ -49,7 +47,8 @@ pub(super) fn accounts(
         }
         let login = login(&mut reader, folder);
         let valid_until = valid_until(&mut reader);
-        let networks = networks(&mut reader);
+        let networks = items(&mut reader, "networks", NETWORKS_MAX);
+        let networks = sections::networks(&mut reader, "networks", networks);
         let mut channels = channels_of(&mut reader, known);
         let groups = groups(&mut reader, known);
         if !groups.is_empty() {
@@ -161,34 +160,6 @@ fn valid_until(reader: &mut Reader<'_>) -> Option<Until> {
         reader.fault("valid_until", origin, Fault::NotAWord { value, allowed });
     }
     until
-}
-
-fn networks(reader: &mut Reader<'_>) -> Vec<IpNet> {
-    let items = items(reader, "networks", NETWORKS_MAX);
-    let mut networks = Vec::with_capacity(items.len());
-    for Node { origin, value } in items {
-        let fault = match value {
-            Value::Text(text) => match network(&text) {
-                Some(network) => {
-                    networks.push(network);
-                    continue;
-                }
-                None => Fault::NotAWord {
-                    value: shown(&text),
-                    allowed: "an address or a network is allowed, 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32",
-                },
-            },
-            other => wrong_type(&other, "a text"),
-        };
-        reader.fault("networks", origin, fault);
-    }
-    networks
-}
-
-fn network(text: &str) -> Option<IpNet> {
-    let address = || text.parse::<IpAddr>().map(IpNet::from);
-    let network = text.parse().or_else(|_not_a_network| address()).ok()?;
-    Some(IpNet::trunc(&network))
 }
 
 fn channels_of(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> Option<BTreeSet<u32>> {

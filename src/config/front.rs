@@ -4,8 +4,10 @@
 //! believed who is not named in the configuration.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// What is expected of and believed from whoever connects to a viewers' listener.
 ///
@@ -37,28 +39,13 @@ impl Front {
 ///
 /// Shape: the bits behind the prefix are zero; IPv4-mapped addresses are those of IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
-}
+pub struct Network(IpNet);
 
 impl Network {
     /// Whether an address lies in it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                let behind = 32_u32.saturating_sub(self.prefix.into());
-                let differing = own.to_bits() ^ other.to_bits();
-                differing.checked_shr(behind).unwrap_or(0) == 0
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => {
-                let behind = 128_u32.saturating_sub(self.prefix.into());
-                let differing = own.to_bits() ^ other.to_bits();
-                differing.checked_shr(behind).unwrap_or(0) == 0
-            }
-            _ => false,
-        }
+        self.0.contains(&address.to_canonical())
     }
 }
 
@@ -72,52 +59,23 @@ impl FromStr for Network {
 
     /// Reads `192.0.2.0/24`, `2001:db8::/32`, or an address for itself alone.
     fn from_str(text: &str) -> Result<Self, NotANetwork> {
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
+        let alone = || text.parse::<IpAddr>().map(IpNet::from);
+        let network: IpNet = text.parse().or_else(|_| alone()).or(Err(NotANetwork))?;
+        let mapped = |network: Ipv6Net| {
+            let prefix = network.prefix_len().checked_sub(MAPPED_BITS)?;
+            Ipv4Net::new(network.addr().to_ipv4_mapped()?, prefix).ok()
         };
-        let address: IpAddr = address.parse().or(Err(NotANetwork))?;
-        let whole = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => {
-                digits.parse().or(Err(NotANetwork))?
-            }
-            Some(_) => return Err(NotANetwork),
-            None => whole,
+        let network = match network {
+            IpNet::V6(network) => mapped(network).map_or(IpNet::V6(network), IpNet::V4),
+            IpNet::V4(_) => network,
         };
-        if prefix > whole {
-            return Err(NotANetwork);
-        }
-        Ok(Self::masked(address, prefix))
-    }
-}
-
-impl Network {
-    fn masked(address: IpAddr, prefix: u8) -> Self {
-        let mapped = |ip: &Ipv6Addr| ip.to_ipv4_mapped().filter(|_| prefix >= MAPPED_BITS);
-        match address {
-            IpAddr::V4(ip) => {
-                let behind = 32_u32.saturating_sub(prefix.into());
-                let mask = u32::MAX.checked_shl(behind).unwrap_or(0);
-                let address = IpAddr::V4((ip.to_bits() & mask).into());
-                Self { address, prefix }
-            }
-            IpAddr::V6(ip) => match mapped(&ip) {
-                Some(ip) => Self::masked(IpAddr::V4(ip), prefix.saturating_sub(MAPPED_BITS)),
-                None => {
-                    let behind = 128_u32.saturating_sub(prefix.into());
-                    let mask = u128::MAX.checked_shl(behind).unwrap_or(0);
-                    let address = IpAddr::V6((ip.to_bits() & mask).into());
-                    Self { address, prefix }
-                }
-            },
-        }
+        Ok(Self(network.trunc()))
     }
 }
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
+        write!(f, "{}", self.0)
     }
 }
 

@@ -28,7 +28,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use url::Url;
 
 pub use error::{ConfigError, ConfigErrors, Fault, Origin};
@@ -319,7 +318,7 @@ pub struct Account {
     /// When it is over, if ever.
     pub valid_until: Option<Until>,
     /// Where it may be used; empty means everywhere. Bound: 64.
-    pub networks: Vec<IpNet>,
+    pub networks: Vec<Network>,
     /// What it may watch, if that is not everything: what it names and what is in its groups. Shape: numbers of channels
     /// that exist.
     pub channels: Option<BTreeSet<u32>>,

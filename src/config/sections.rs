@@ -221,6 +221,15 @@ fn trusted(reader: &mut Reader<'_>) -> Vec<Network> {
         reader.fault("trusted_proxies", origin, fault);
         return Vec::new();
     }
+    networks(reader, "trusted_proxies", items)
+}
+
+/// Reads the items of a list of networks.
+pub(super) fn networks(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    items: Vec<Node>,
+) -> Vec<Network> {
     let mut networks = Vec::new();
     for Node { origin, value } in items {
         let read = match value {
@@ -231,7 +240,7 @@ fn trusted(reader: &mut Reader<'_>) -> Vec<Network> {
         };
         match read {
             Ok(network) => networks.push(network),
-            Err(fault) => reader.fault("trusted_proxies", origin, fault),
+            Err(fault) => reader.fault(key, origin, fault),
         }
     }
     networks
