@@ -225,13 +225,15 @@ pub async fn attend(
     let attendance = &shard.attendance;
     let number = attendance.last_number.get() + 1;
     attendance.last_number.set(number);
+    let now_us = shard.clock.now_us();
     let present = Rc::new(Present {
         visit: RefCell::new(Visit {
             user: account.user.as_str().into(),
             number,
             device,
             channel,
-            asked_us: shard.clock.now_us(),
+            asked_us: now_us,
+            came_us: now_us,
         }),
         is_admitted: Cell::new(false),
         closed: Cell::new(None),
@@ -256,6 +258,9 @@ async fn ask(shard: &Rc<Shard>, limit: Limit, present: &Present) -> bool {
         AtLimit::Replace => 1,
     };
     for turn in 0..tries {
+        if present.closed.get() == Some(ViewerEnd::Replaced) {
+            return false;
+        }
         if turn > 0 {
             // A player that changes the channel may still be closing its old connection.
             shard.clock.after(REFUSED_PAUSE).await;

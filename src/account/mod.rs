@@ -136,15 +136,19 @@ impl Account {
         if self.is_expired(unix_seconds) {
             return Err(Denied::Expired);
         }
-        let is_near = self.networks.iter().any(|it| it.contains(address));
-        if is_near || self.networks.is_empty() {
-            Ok(())
-        } else {
-            Err(Denied::Network)
+        match self.is_near(address) {
+            true => Ok(()),
+            false => Err(Denied::Network),
         }
     }
 
-    /// Whether the account is over at this time, in seconds since 1970.
+    /// Whether it may be used from this address.
+    #[must_use]
+    pub fn is_near(&self, address: IpAddr) -> bool {
+        self.networks.is_empty() || self.networks.iter().any(|it| it.contains(address))
+    }
+
+    /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self, unix_seconds: u64) -> bool {
         self.valid_until

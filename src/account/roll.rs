@@ -22,8 +22,10 @@ pub struct Visit {
     pub device: u64,
     /// What it watches.
     pub channel: ChannelId,
-    /// When it asked to watch; microseconds on the line that all shards share.
+    /// When it asked to watch, last; microseconds on the line that all shards share.
     pub asked_us: u64,
+    /// When it asked first.
+    pub came_us: u64,
 }
 
 /// How many viewers an account may have.
@@ -135,12 +137,13 @@ impl Entry {
         (self.visit.asked_us, self.shard, self.visit.number)
     }
 
-    /// Whether the same device watches the same channel over a newer connection.
+    /// Whether the same device watches the same channel over a newer connection, however often this one has asked.
     fn is_reopened(&self, entries: &[Self]) -> bool {
+        let came = |it: &Self| (it.visit.came_us, it.shard, it.visit.number);
         entries.iter().any(|it| {
             it.visit.device == self.visit.device
                 && it.visit.channel == self.visit.channel
-                && it.age() > self.age()
+                && came(it) > came(self)
         })
     }
 }
@@ -194,6 +197,7 @@ mod tests {
             device: 1,
             channel: ChannelId::Configured(u32::try_from(number).unwrap()),
             asked_us: number,
+            came_us: number,
         }
     }
 
@@ -330,6 +334,22 @@ mod tests {
         let closed = roll.confirm(1, 1, vec![visit(1)], |_| ONE, 1);
         assert_eq!(ends(&closed), [(1, 1, ViewerEnd::AtLimit)]);
         assert_eq!(roll.viewers("anna"), 1);
+    }
+
+    #[test]
+    fn a_connection_that_asks_again_does_not_replace_a_newer_one_of_its_device() {
+        let mut roll = Roll::default();
+        let on_seven = |number, asked_us| Visit {
+            asked_us,
+            ..on_device(number, 9, 7)
+        };
+        assert!(roll.arrive(0, on_device(1, 1, 5), REFUSE_ONE, 0).is_empty());
+        let refused = roll.arrive(0, on_seven(2, 2), REFUSE_ONE, 0);
+        assert_eq!(refused[0].number, 2);
+        roll.leave(0, "anna", 1);
+        assert!(roll.arrive(0, on_seven(3, 3), REFUSE_ONE, 0).is_empty());
+        let again = roll.arrive(0, on_seven(2, 4), REFUSE_ONE, 0);
+        assert_eq!((again.len(), again[0].number), (1, 2), "the older one ends");
     }
 
     #[test]

@@ -219,6 +219,12 @@ impl Asker {
         }
     }
 
+    /// Whether the time of its account is over.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.standing.is_expired
+    }
+
     /// Where the app watches a channel.
     fn channel_url(&self, channel: &Channel) -> String {
         format!("{}/live/{}/{}.ts", self.base, self.account_path, channel.id)

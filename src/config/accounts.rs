@@ -125,10 +125,10 @@ fn login(reader: &mut Reader<'_>, folder: &Path) -> Option<Login> {
 
 fn password(text: String) -> Result<Login, Fault> {
     length(&text, 1, 128)?;
-    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/?#%".contains(&byte);
+    let is_allowed = |byte: u8| byte.is_ascii_graphic() && !b"/\\?#%".contains(&byte);
     if !text.bytes().all(is_allowed) || is_dots(&text) {
         return Err(Fault::Character {
-            allowed: "printable ASCII without spaces and without / ? # % is allowed, but not . or .. alone",
+            allowed: "printable ASCII without spaces and without / \\ ? # % is allowed, but not . or .. alone",
         });
     }
     Ok(Login::Password(Secret::new(text)))

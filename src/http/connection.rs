@@ -97,7 +97,8 @@ impl Connection {
                 Ok(Some(head)) => {
                     self.input.drain(..head.bytes.min(self.input.len()));
                     let mut request = head.request;
-                    self.peer = forwarded::attribute(&mut request, self.opened_for, &self.front);
+                    let viewer = forwarded::attribute(&mut request, self.opened_for, &self.front);
+                    self.peer = viewer.map_err(|error| NoRequest::Refused(error.into()))?;
                     return Ok(request);
                 }
                 Ok(None) => self.read_more(HEAD_BYTES_MAX).await?,

@@ -1,12 +1,15 @@
 //! X-Forwarded-For, -Proto, -Host and Forwarded: for whom a front asks, and how it was asked. (pure)
 //!
-//! The rule: only what a front wrote that the configuration names counts. Each front adds at the right end, so lists are read from there, and no further than the first address that is not
-//! a front's; where two headers name different viewers, neither is believed, because a viewer may have sent one of them.
+//! The rule: only what a front wrote that the configuration names counts. Each front adds at the right end, so lists are
+//! read from there, and no further than the first address that is not a front's; where two headers name different viewers,
+//! the request is refused, because a viewer may have sent one of them.
 //!
 //! Source: RFC 7239.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
 
 use crate::config::Front;
 use crate::http::request::{Request, authority};
@@ -14,21 +17,33 @@ use crate::http::request::{Request, authority};
 /// Takes into a request what fronts say of it, if `front` believes the one that the connection is for, and tells who asks.
 ///
 /// Shape: the port is 0 if a field names the address.
-#[must_use]
-pub fn attribute(request: &mut Request, opened_for: SocketAddr, front: &Front) -> SocketAddr {
+///
+/// # Errors
+/// [`TwoViewers`]: to believe neither header would take the viewer for the front.
+pub fn attribute(
+    request: &mut Request,
+    opened_for: SocketAddr,
+    front: &Front,
+) -> Result<SocketAddr, TwoViewers> {
     if !front.trusts(opened_for.ip()) {
-        return opened_for;
+        return Ok(opened_for);
     }
-    let told = request.forwarded.told(|address| front.trusts(address));
+    let told = request.forwarded.told(|address| front.trusts(address))?;
     if let Some(scheme) = told.scheme {
         request.scheme = scheme;
     }
     if told.host.is_some() {
         request.host = told.host;
     }
-    told.address
-        .map_or(opened_for, |address| SocketAddr::new(address, 0))
+    Ok(told
+        .address
+        .map_or(opened_for, |address| SocketAddr::new(address, 0)))
 }
+
+/// Two headers that fronts write contradict one another.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("X-Forwarded-For and Forwarded name different viewers")]
+pub struct TwoViewers;
 
 /// The header fields of one request that fronts write, as they were sent.
 ///
@@ -98,15 +113,17 @@ impl Forwarded {
     }
 
     /// What fronts say, if the one that sent the request is believed; `is_front` says whether an address is a front's.
-    #[must_use]
-    pub fn told(&self, is_front: impl Fn(IpAddr) -> bool) -> Told {
+    ///
+    /// # Errors
+    /// [`TwoViewers`].
+    pub fn told(&self, is_front: impl Fn(IpAddr) -> bool) -> Result<Told, TwoViewers> {
         let entries = listed(&self.addresses).rev();
         let by_list = outermost(entries.map(|entry| (node(entry), ())), &is_front);
         let elements = self.elements();
         let by_standard = outermost(elements.iter().rev().map(|it| (it.node, *it)), &is_front);
         let by_list = by_list.map(|(address, ())| address);
         let address = match (by_list, by_standard.map(|(address, _)| address)) {
-            (Some(one), Some(other)) if one != other => return Told::default(),
+            (Some(one), Some(other)) if one != other => return Err(TwoViewers),
             (one, other) => one.or(other),
         };
         // An element that names nobody may still say how the nearest front was asked.
@@ -114,7 +131,7 @@ impl Forwarded {
         let element = element.or_else(|| elements.last().copied());
         let scheme = listed(&self.schemes).next_back();
         let host = listed(&self.hosts).next_back();
-        Told {
+        Ok(Told {
             address,
             scheme: scheme
                 .or_else(|| element.and_then(|it| it.scheme))
@@ -123,7 +140,7 @@ impl Forwarded {
                 .or_else(|| element.and_then(|it| it.host))
                 .and_then(|host| authority(host.as_bytes()))
                 .map(str::to_owned),
-        }
+        })
     }
 
     /// The elements of all Forwarded fields that can be read, in order: of a field that cannot, nothing counts, nor does

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use url::form_urlencoded;
 
 use crate::account::Credentials;
-use crate::account::secret::Secret;
+use crate::account::secret::{PASSWORD_BYTES_MAX, Secret};
 
 /// A path of the viewers' listener that is no stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +157,9 @@ fn decoded(value: &str) -> Cow<'_, str> {
 }
 
 fn credentials(user: &str, password: &str) -> Option<Credentials> {
-    let is_plain = |text: &str| !text.contains(char::is_control);
+    // Every address in an answer repeats them.
+    let is_plain =
+        |text: &str| text.len() <= PASSWORD_BYTES_MAX && !text.contains(char::is_control);
     (is_plain(user) && is_plain(password)).then(|| Credentials {
         user: user.to_owned(),
         password: Secret::new(password),
@@ -245,5 +247,17 @@ mod tests {
         assert_eq!(Form::new(&many, "b=2").value("b"), "");
         let few = "a=1&".repeat(FIELDS_MAX - 1);
         assert_eq!(Form::new(&few, "b=2").value("b"), "2");
+    }
+
+    #[test]
+    fn a_name_that_no_account_can_have_is_no_name() {
+        let longest = "a".repeat(PASSWORD_BYTES_MAX);
+        let query = |user: &str| format!("username={user}&password=b");
+        assert!(!Form::new(&query(&longest), "").accounts().is_empty());
+        assert!(
+            Form::new(&query(&(longest + "a")), "")
+                .accounts()
+                .is_empty()
+        );
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::account::attendance::Full;
 use crate::account::{Denied, Throttled};
 use crate::http::chunked::ChunkedError;
+use crate::http::forwarded::TwoViewers;
 use crate::http::proxy::ProxyError;
 use crate::http::request::{FramingError, Method, RequestError};
 use crate::http::route::BadContent;
@@ -38,6 +39,9 @@ pub enum Refusal {
     /// Unknown user, wrong password or neither given: one answer, so that it does not say which.
     #[error("wrong user or password")]
     BadLogin,
+    /// What fronts say of the viewer contradicts itself.
+    #[error(transparent)]
+    BadForwarded(#[from] TwoViewers),
     /// The connection does not begin with the PROXY header that it must have.
     #[error(transparent)]
     BadProxyHeader(#[from] ProxyError),
@@ -119,7 +123,7 @@ impl Refusal {
         match self {
             Self::BadBody(_) | Self::BadContent(_) => Status::BAD_REQUEST,
             Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
-            Self::BadProxyHeader(_) => Status::BAD_REQUEST,
+            Self::BadForwarded(_) | Self::BadProxyHeader(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
             Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
             Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
@@ -150,7 +154,7 @@ impl Refusal {
             Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
-            Self::BadProxyHeader(_) => Reject::ProxyHeader,
+            Self::BadForwarded(_) | Self::BadProxyHeader(_) => Reject::ProxyHeader,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
             Self::Busy => Reject::Full,
             Self::Draining => Reject::Draining,

@@ -51,6 +51,11 @@ pub(super) async fn answer(
         false => login::log_in(shard, address, &offered).await,
     };
     let (logged_in, is_wrong) = match logged_in {
+        // To an app the account does not exist where it may not be used.
+        Ok(Some(it)) if !it.account.is_near(address) && ask.page.tells_wrong_login() => {
+            shard.counters.rejected(Refusal::NetworkForbidden.counted());
+            (None, true)
+        }
         Ok(logged_in) => (logged_in, false),
         Err(Denied::BadLogin) if ask.page.tells_wrong_login() => {
             shard.counters.rejected(Refusal::BadLogin.counted());
@@ -125,7 +130,8 @@ impl Asked<'_> {
         // What the account may not watch is not offered either.
         let channels = config.channels.iter().filter(|channel| {
             let id = ChannelId::Configured(channel.id);
-            self.account.is_none_or(|account| account.may_watch(id))
+            let may_watch = self.account.is_none_or(|account| account.may_watch(id));
+            may_watch && !asker.is_expired()
         });
         let now_s = login::unix_seconds();
         match self.page {

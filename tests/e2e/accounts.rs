@@ -364,3 +364,37 @@ fn guess_from(from: Ipv4Addr, server: &Server, turn: u64) -> u16 {
     let raw = http::exchange(socket.into(), &[request.as_bytes()]);
     raw.reply().unwrap().status()
 }
+
+/// What `player_api.php` and `panel_api.php` answer anna who asks from `127.0.0.last`.
+fn api(last: u8, server: &Server, page: &str) -> String {
+    let target = format!("/{page}username=anna&password={PASSWORD}");
+    let answer = ask_from(last, server, "GET", &target, "");
+    assert_eq!(answer.status(), 200, "{page}");
+    answer.text().to_owned()
+}
+
+#[test]
+fn apps_are_told_of_an_account_that_is_over_but_no_channels() {
+    let (server, _upstreams) = server_of("valid_until = 2020-01-01");
+    let login = api(46, &server, "player_api.php?");
+    assert!(login.contains(r#""status":"Expired""#), "{login}");
+    assert!(login.contains(r#""auth":1"#), "{login}");
+    let streams = api(46, &server, "player_api.php?action=get_live_streams&");
+    assert!(!streams.contains("stream_id"), "{streams}");
+    let panel = api(46, &server, "panel_api.php?");
+    assert!(!panel.contains("stream_id"), "{panel}");
+}
+
+#[test]
+fn apps_elsewhere_are_told_of_no_account() {
+    let (server, _upstreams) = server_of(r#"networks = ["127.0.0.47"]"#);
+    assert!(api(47, &server, "player_api.php?").contains(r#""auth":1"#));
+    for page in [
+        "player_api.php?",
+        "player_api.php?action=get_live_streams&",
+        "panel_api.php?",
+    ] {
+        let told = api(48, &server, page);
+        assert_eq!(told, r#"{"user_info":{"auth":0}}"#, "{page}");
+    }
+}
