@@ -39,6 +39,12 @@ impl Gather {
         (!self.is_quiet).then(|| self.empty_us.saturating_add(age_us))
     }
 
+    /// Whether what is read at `now_us` was waited for, of bytes that may lie there for `age_us`.
+    #[must_use]
+    pub fn has_waited(&self, age_us: u64, now_us: u64) -> bool {
+        !self.is_quiet && now_us.saturating_sub(self.empty_us) >= age_us / 2
+    }
+
     /// Notes that the socket has been emptied at `now_us`, of so many bytes.
     pub fn emptied(&mut self, bytes: usize, now_us: u64) {
         self.empty_us = now_us;
@@ -74,6 +80,18 @@ mod tests {
         assert_eq!(gather.due_us(AGE_US), Some(41_000));
         gather.emptied(900, 41_000);
         assert_eq!(gather.due_us(AGE_US), Some(81_000));
+    }
+
+    #[test]
+    fn what_was_not_waited_for_may_wait_in_a_chunk() {
+        let mut gather = Gather::new();
+        assert!(!gather.has_waited(AGE_US, 500_000), "the first byte");
+        gather.emptied(5_000, 500_000);
+        assert!(
+            !gather.has_waited(AGE_US, 501_000),
+            "one record after another"
+        );
+        assert!(gather.has_waited(AGE_US, 539_000));
     }
 
     #[test]

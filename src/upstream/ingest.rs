@@ -28,6 +28,7 @@ pub struct Ingest {
     /// When bytes came last, and the time before.
     last_us: u64,
     before_us: u64,
+    flushed_us: Option<u64>,
     /// Whether a whole packet waits for the byte behind it.
     is_waiting: bool,
     /// Bytes thrown away before this fetch.
@@ -75,6 +76,7 @@ impl Ingest {
             chunk_age_us: micros(limits.chunk_age),
             last_us: 0,
             before_us: 0,
+            flushed_us: None,
             is_waiting: false,
             earlier_junk_bytes: 0,
             has_joined: false,
@@ -171,9 +173,14 @@ impl Ingest {
     /// # Errors
     /// As [`Ingest::take`].
     pub fn flush(&mut self, home: &Home, now_us: u64) -> Result<bool, FetchError> {
+        // A second time at once would give up the start of a picture that came just now.
+        if self.flushed_us == Some(now_us) {
+            return Ok(false);
+        }
         let Some(closed) = self.chunker.flush() else {
             return Ok(false);
         };
+        self.flushed_us = Some(now_us);
         self.publish(home, closed, now_us)?;
         Ok(true)
     }

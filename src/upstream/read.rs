@@ -127,7 +127,8 @@ impl Fetch<'_> {
                     let tell = |ingest: &Ingest| self.publish(ingest);
                     let has_filled = ingest.take(self.home, bytes, now_us, tell)?;
                     // It has lain in the socket for as long as a chunk may be open.
-                    let has_waited = is_due || self.home.batch_us() >= self.age_us();
+                    let is_paced = self.batch_us() >= self.age_us();
+                    let has_waited = is_due || is_paced && gather.has_waited(self.age_us(), now_us);
                     let has_flushed = has_waited && ingest.flush(self.home, now_us)?;
                     self.publish_if(has_flushed, ingest) || has_filled
                 }
@@ -185,7 +186,12 @@ impl Fetch<'_> {
 
     /// How long bytes may lie unread.
     fn age_us(&self) -> u64 {
-        micros(self.home.limits.chunk_age).max(self.home.batch_us())
+        micros(self.home.limits.chunk_age).max(self.batch_us())
+    }
+
+    /// How long they may because viewers wait anyway.
+    fn batch_us(&self) -> u64 {
+        self.home.batch_us().min(micros(UNREAD_MAX))
     }
 
     /// Reads when a chunk's worth is there, or less when it is due.
@@ -201,7 +207,7 @@ impl Fetch<'_> {
             alarm.await;
             return Ok(Woken::Due);
         };
-        let missing = ingest.missing_bytes(self.home.batch_us());
+        let missing = ingest.missing_bytes(self.batch_us());
         let room = ingest.room()?;
         let bytes = allowed.min(room.len());
         let room = room.get_mut(..bytes).unwrap_or_default();
@@ -306,6 +312,9 @@ impl Fetch<'_> {
         FetchError::NoMedia { waited_ms }
     }
 }
+
+/// How long bytes lie unread at most because viewers wait: a silence must be told from a pause.
+const UNREAD_MAX: Duration = Duration::from_millis(400);
 
 /// Bytes without three packet starts in a row after which something is not MPEG-TS.
 const JUNK_BYTES_MAX: u64 = 64 * 1024;
