@@ -10,11 +10,11 @@ use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::Account;
+use super::notice::Notice;
 use super::roll::{Closed, Limit, Roll, Visit};
 use crate::channel::id::ChannelId;
 use crate::channel::wakers::Wakers;
@@ -57,88 +57,6 @@ impl Attendance {
             }
         }
         lists
-    }
-}
-
-/// What shards tell each other about viewers of accounts.
-#[derive(Debug)]
-pub enum Notice {
-    /// The viewer may watch (home shard to the viewer's).
-    Admitted {
-        /// Its number.
-        number: u64,
-    },
-    /// A viewer wants to watch (viewer's shard to home shard).
-    Arrived(Visit),
-    /// The viewer has to end (home shard to the viewer's).
-    Close {
-        /// Its number.
-        number: u64,
-        /// Why.
-        why: ViewerEnd,
-    },
-    /// All viewers of the home's accounts up to a number (viewers' shard to home shard).
-    Confirmed {
-        /// The last number that was given out.
-        up_to: u64,
-        /// Those that are there.
-        visits: Vec<Visit>,
-    },
-    /// Asks how many viewers an account has.
-    Count {
-        /// Number of the question.
-        request: u64,
-        /// The account's user.
-        user: Arc<str>,
-    },
-    /// How many viewers an account has.
-    Counted {
-        /// Number of the question.
-        request: u64,
-        /// The answer.
-        viewers: usize,
-    },
-    /// A viewer is gone (viewer's shard to home shard).
-    Left {
-        /// Its number.
-        number: u64,
-        /// The account's user.
-        user: Arc<str>,
-    },
-}
-
-/// What a notice is about: a newer one about the same replaces an older that still waits.
-///
-/// Shape: ordered so that a whole list goes before what was said after it was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum About {
-    /// The whole list.
-    List,
-    /// One viewer's coming and going.
-    Visit(u64),
-    /// The answer to a viewer.
-    Answer(u64),
-    /// The end of a viewer.
-    End(u64),
-    /// A question.
-    Count(u64),
-    /// An answer to a question.
-    Counted(u64),
-}
-
-impl Notice {
-    /// What it is about.
-    #[must_use]
-    pub fn about(&self) -> About {
-        match self {
-            Self::Admitted { number } => About::Answer(*number),
-            Self::Arrived(visit) => About::Visit(visit.number),
-            Self::Close { number, .. } => About::End(*number),
-            Self::Confirmed { .. } => About::List,
-            Self::Count { request, .. } => About::Count(*request),
-            Self::Counted { request, .. } => About::Counted(*request),
-            Self::Left { number, .. } => About::Visit(*number),
-        }
     }
 }
 
@@ -258,12 +176,14 @@ async fn ask(shard: &Rc<Shard>, limit: Limit, present: &Present) -> bool {
         AtLimit::Replace => 1,
     };
     for turn in 0..tries {
+        if turn > 0 {
+            // A player that changes the channel may still be closing its old connection.
+            shard.clock.after(REFUSED_PAUSE).await;
+        }
         if present.closed.get() == Some(ViewerEnd::Replaced) {
             return false;
         }
         if turn > 0 {
-            // A player that changes the channel may still be closing its old connection.
-            shard.clock.after(REFUSED_PAUSE).await;
             present.closed.set(None);
             // Whoever was let in meanwhile was there before.
             present.visit.borrow_mut().asked_us = shard.clock.now_us();

@@ -19,6 +19,7 @@ pub use crate::config::Account;
 pub mod attendance;
 pub mod hash;
 pub mod login;
+pub mod notice;
 pub mod outcomes;
 pub mod roll;
 pub mod secret;

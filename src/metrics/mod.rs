@@ -7,6 +7,7 @@
 pub mod families;
 pub mod histogram;
 pub mod media;
+pub mod sample;
 pub mod text;
 
 use std::cell::{Cell, RefCell};
@@ -15,9 +16,9 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::channel::id::ChannelId;
-use crate::metrics::families::Family;
-use crate::metrics::histogram::{Histogram, Observed};
-use crate::metrics::media::{Codecs, OpenMedia};
+use crate::metrics::histogram::Histogram;
+use crate::metrics::media::OpenMedia;
+pub use crate::metrics::sample::{Labels, Sample, Value};
 
 /// A count on one shard.
 #[derive(Debug, Default)]
@@ -382,76 +383,4 @@ impl ShardCounters {
         }
         samples
     }
-}
-
-/// One value of one family, as a shard reports it.
-#[derive(Clone, Debug)]
-pub struct Sample {
-    /// What it is a value of.
-    pub family: &'static Family,
-    /// Its labels; samples of one family with equal labels are added up.
-    pub labels: Labels,
-    /// The value.
-    pub value: Value,
-}
-
-impl Sample {
-    /// A plain count.
-    #[must_use]
-    pub fn count(family: &'static Family, labels: Labels, count: u64) -> Self {
-        Self {
-            family,
-            labels,
-            value: Value::Count(count),
-        }
-    }
-
-    /// A time, given in microseconds and shown in seconds.
-    #[must_use]
-    pub fn seconds(family: &'static Family, labels: Labels, micros: u64) -> Self {
-        Self::millionths(family, labels, micros)
-    }
-
-    /// A number that is not whole, given in millionths.
-    #[must_use]
-    pub fn millionths(family: &'static Family, labels: Labels, millionths: u64) -> Self {
-        Self {
-            family,
-            labels,
-            value: Value::Millionths(millionths),
-        }
-    }
-}
-
-/// The labels of one sample.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Labels {
-    /// Label `channel`.
-    pub channel: Option<Label>,
-    /// Label `shard`.
-    pub shard: Option<usize>,
-    /// The value of the family's own label (`reason` or `result`).
-    pub cause: Option<&'static str>,
-    /// Labels `video` and `audio`.
-    pub codecs: Option<Codecs>,
-}
-
-impl Labels {
-    fn with(self, cause: &'static str) -> Self {
-        Self {
-            cause: Some(cause),
-            ..self
-        }
-    }
-}
-
-/// A value that can be added to another of its kind.
-#[derive(Clone, Debug)]
-pub enum Value {
-    /// A count.
-    Count(u64),
-    /// A histogram of times.
-    Histogram(Observed),
-    /// A number in millionths.
-    Millionths(u64),
 }

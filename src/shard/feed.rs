@@ -15,7 +15,7 @@ use glommio::channels::shared_channel::{
     ConnectedReceiver, ConnectedSender, SharedReceiver, SharedSender, new_bounded,
 };
 
-use crate::account::attendance::{About, Notice};
+use crate::account::notice::{About, Notice};
 use crate::channel::End;
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;

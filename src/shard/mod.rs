@@ -1,13 +1,14 @@
 //! One pinned executor: what it owns and the tasks it runs, in start order.
 //!
 //! A shard owns its listeners, viewers, rings and counters, and shares nothing with another but messages on the feed.
-//! This file holds what its tasks have in common and where a message goes; what each task does is in its own file.
+//! This file holds what its tasks have in common; where a message goes is in `receive`, what each task does in its own file.
 
 pub mod drain;
 pub mod fd;
 pub mod feed;
 pub mod permits;
 pub mod placement;
+mod receive;
 pub mod start;
 mod timed;
 
@@ -28,22 +29,21 @@ use crate::account::attendance::{self, Attendance};
 use crate::account::login::Logins;
 use crate::account::{Accounts, Throttle};
 use crate::admin::scrape::Scrapes;
+use crate::channel::End;
 use crate::channel::batch::Load;
-use crate::channel::chunk::Chunk;
 use crate::channel::home::Home;
 use crate::channel::id::ChannelId;
 use crate::channel::relay::Relay;
 use crate::channel::table::{Seat, Table};
 use crate::channel::wakers::Wakers;
-use crate::channel::{End, NotStarted};
-use crate::clock::{Clock, Epoch, micros};
-use crate::config::{Batch, Config, Stream, Upstream};
+use crate::clock::{Clock, Epoch};
+use crate::config::{Config, Stream, Upstream};
 use crate::metrics::ShardCounters;
 use crate::shard::drain::Drain;
 use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
 use crate::shard::permits::Permits;
 use crate::upstream::connect::Connector;
-use crate::{admin, http, upstream};
+use crate::{admin, http};
 
 /// What all shards of the process have in common.
 #[derive(Debug)]
@@ -294,32 +294,6 @@ impl Shard {
         self.feeds.offer(to, message)
     }
 
-    /// Gives a relay its chunks; its viewers are woken when it is their turn.
-    fn extend(self: &Rc<Self>, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
-        let now_us = self.clock.now_us();
-        self.load.borrow_mut().note(relay.viewers(), now_us);
-        let batch_us = match relay.limits.batch {
-            Batch::Auto => self.load.borrow().batch_us(),
-            Batch::Fixed(batch) => micros(batch),
-        };
-        if relay.extend(chunks, batch_us, now_us).is_some() {
-            self.batched.wake_all();
-        }
-        // Where few watch, reading costs more than sending, and all can be sent at once what was read at once.
-        let pace_us = match relay.viewers() {
-            0..=PACED_VIEWERS_MAX => batch_us,
-            _ => 0,
-        };
-        if relay.paced_us.replace(pace_us) != pace_us {
-            let message = Message::Pace {
-                channel: relay.id,
-                epoch: relay.epoch,
-                batch_us: pace_us,
-            };
-            self.send(self.home(relay.id), message);
-        }
-    }
-
     fn home(&self, id: ChannelId) -> usize {
         let config = self.config();
         let upstreams = match id {
@@ -331,103 +305,6 @@ impl Shard {
             ChannelId::Dynamic(_) => &[],
         };
         placement::home_shard(id, upstreams, config.engine.url.as_str(), self.shards)
-    }
-
-    /// Where a message goes.
-    fn receive(self: &Rc<Self>, from: usize, message: Message) {
-        match message {
-            Message::Account(notice) => attendance::receive(self, from, notice),
-            Message::Accepted { socket, permit } => http::accept::adopt(self, socket, permit),
-            Message::BadLogin { address } => {
-                let now_us = self.clock.now_us();
-                self.throttle.borrow_mut().note_bad_login(address, now_us);
-            }
-            Message::Chunks {
-                channel,
-                epoch,
-                chunks,
-            } => {
-                if let Some(relay) = self
-                    .table
-                    .relay(channel)
-                    .filter(|relay| relay.epoch == epoch)
-                {
-                    self.extend(&relay, chunks);
-                }
-            }
-            Message::Ended {
-                channel,
-                epoch,
-                end,
-            } => self.table.end(channel, epoch, end),
-            Message::Pace {
-                channel,
-                epoch,
-                batch_us,
-            } => {
-                if let Some(home) = self.table.homes.serving(channel) {
-                    home.pace(from, channel, epoch, batch_us);
-                }
-            }
-            Message::Scrape { request } => {
-                let samples = self.samples();
-                self.send(from, Message::Scraped { request, samples });
-            }
-            Message::Scraped { request, samples } => self.scrapes.answered(from, request, samples),
-            Message::Subscribe { channel, epoch } => self.subscribed(from, channel, epoch),
-            Message::Unsubscribe { channel, epoch } => {
-                if let Some(home) = self.table.homes.serving(channel) {
-                    home.unsubscribe(from, channel, epoch);
-                }
-            }
-        }
-    }
-
-    /// A shard wants a channel whose home is here: start it, or give what is held.
-    fn subscribed(self: &Rc<Self>, from: usize, channel: ChannelId, epoch: u64) {
-        match self.open_home(channel) {
-            Ok(home) => {
-                home.subscribe(from, channel, epoch);
-                self.publish(&home);
-            }
-            Err(why) => {
-                let end = End::NotStarted(why);
-                self.send(
-                    from,
-                    Message::Ended {
-                        channel,
-                        epoch,
-                        end,
-                    },
-                );
-            }
-        }
-    }
-
-    fn open_home(self: &Rc<Self>, channel: ChannelId) -> Result<Rc<Home>, NotStarted> {
-        let homes = &self.table.homes;
-        if let Some(home) = homes.serving(channel) {
-            return Ok(home);
-        }
-        if let Some(why) = homes.refusal(channel, self.clock.now_us()) {
-            return Err(why);
-        }
-        let is_dynamic = matches!(channel, ChannelId::Dynamic(_));
-        if is_dynamic && homes.dynamic() >= self.config().engine.dynamic_max {
-            return Err(NotStarted::Busy);
-        }
-        let offer = self.offer(channel).ok_or(NotStarted::Refused)?;
-        let counters = self.counters.channel(channel.into());
-        let home = Rc::new(Home::new(
-            channel,
-            offer.name,
-            offer.limits,
-            offer.upstreams,
-            counters,
-        ));
-        homes.open(Rc::clone(&home));
-        self.spawn("fetch", upstream::keep(Rc::clone(self), Rc::clone(&home)));
-        Ok(home)
     }
 
     /// Everything this shard has counted.
@@ -452,9 +329,6 @@ pub struct Offer {
     /// Where its bytes come from, in order of preference.
     pub upstreams: Vec<Upstream>,
 }
-
-/// Viewers of a channel on a shard up to which its upstream is read as rarely as they are sent.
-const PACED_VIEWERS_MAX: usize = 64;
 
 /// How long a shard waits for its last tasks when it ends.
 const TASKS_END: Duration = Duration::from_millis(500);

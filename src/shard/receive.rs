@@ -1,0 +1,147 @@
+//! What becomes of a message on the shard that it was sent to.
+//!
+//! One place for all of them, so that what another shard may ask for is seen at a glance; each is passed on to what it is
+//! about. The rule: nothing here waits.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::account::attendance;
+use crate::channel::chunk::Chunk;
+use crate::channel::home::Home;
+use crate::channel::id::ChannelId;
+use crate::channel::relay::Relay;
+use crate::channel::{End, NotStarted};
+use crate::clock::micros;
+use crate::config::Batch;
+use crate::shard::Shard;
+use crate::shard::feed::Message;
+use crate::{http, upstream};
+
+impl Shard {
+    /// Where a message goes.
+    pub(super) fn receive(self: &Rc<Self>, from: usize, message: Message) {
+        match message {
+            Message::Account(notice) => attendance::receive(self, from, notice),
+            Message::Accepted { socket, permit } => http::accept::adopt(self, socket, permit),
+            Message::BadLogin { address } => {
+                let now_us = self.clock.now_us();
+                self.throttle.borrow_mut().note_bad_login(address, now_us);
+            }
+            Message::Chunks {
+                channel,
+                epoch,
+                chunks,
+            } => {
+                if let Some(relay) = self
+                    .table
+                    .relay(channel)
+                    .filter(|relay| relay.epoch == epoch)
+                {
+                    self.extend(&relay, chunks);
+                }
+            }
+            Message::Ended {
+                channel,
+                epoch,
+                end,
+            } => self.table.end(channel, epoch, end),
+            Message::Pace {
+                channel,
+                epoch,
+                batch_us,
+            } => {
+                if let Some(home) = self.table.homes.serving(channel) {
+                    home.pace(from, channel, epoch, batch_us);
+                }
+            }
+            Message::Scrape { request } => {
+                let samples = self.samples();
+                self.send(from, Message::Scraped { request, samples });
+            }
+            Message::Scraped { request, samples } => self.scrapes.answered(from, request, samples),
+            Message::Subscribe { channel, epoch } => self.subscribed(from, channel, epoch),
+            Message::Unsubscribe { channel, epoch } => {
+                if let Some(home) = self.table.homes.serving(channel) {
+                    home.unsubscribe(from, channel, epoch);
+                }
+            }
+        }
+    }
+
+    /// A shard wants a channel whose home is here: start it, or give what is held.
+    fn subscribed(self: &Rc<Self>, from: usize, channel: ChannelId, epoch: u64) {
+        match self.open_home(channel) {
+            Ok(home) => {
+                home.subscribe(from, channel, epoch);
+                self.publish(&home);
+            }
+            Err(why) => {
+                let end = End::NotStarted(why);
+                self.send(
+                    from,
+                    Message::Ended {
+                        channel,
+                        epoch,
+                        end,
+                    },
+                );
+            }
+        }
+    }
+
+    fn open_home(self: &Rc<Self>, channel: ChannelId) -> Result<Rc<Home>, NotStarted> {
+        let homes = &self.table.homes;
+        if let Some(home) = homes.serving(channel) {
+            return Ok(home);
+        }
+        if let Some(why) = homes.refusal(channel, self.clock.now_us()) {
+            return Err(why);
+        }
+        let is_dynamic = matches!(channel, ChannelId::Dynamic(_));
+        if is_dynamic && homes.dynamic() >= self.config().engine.dynamic_max {
+            return Err(NotStarted::Busy);
+        }
+        let offer = self.offer(channel).ok_or(NotStarted::Refused)?;
+        let counters = self.counters.channel(channel.into());
+        let home = Rc::new(Home::new(
+            channel,
+            offer.name,
+            offer.limits,
+            offer.upstreams,
+            counters,
+        ));
+        homes.open(Rc::clone(&home));
+        self.spawn("fetch", upstream::keep(Rc::clone(self), Rc::clone(&home)));
+        Ok(home)
+    }
+
+    /// Gives a relay its chunks; its viewers are woken when it is their turn.
+    fn extend(self: &Rc<Self>, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
+        let now_us = self.clock.now_us();
+        self.load.borrow_mut().note(relay.viewers(), now_us);
+        let batch_us = match relay.limits.batch {
+            Batch::Auto => self.load.borrow().batch_us(),
+            Batch::Fixed(batch) => micros(batch),
+        };
+        if relay.extend(chunks, batch_us, now_us).is_some() {
+            self.batched.wake_all();
+        }
+        // Where few watch, reading costs more than sending, and all can be sent at once what was read at once.
+        let pace_us = match relay.viewers() {
+            0..=PACED_VIEWERS_MAX => batch_us,
+            _ => 0,
+        };
+        if relay.paced_us.replace(pace_us) != pace_us {
+            let message = Message::Pace {
+                channel: relay.id,
+                epoch: relay.epoch,
+                batch_us: pace_us,
+            };
+            self.send(self.home(relay.id), message);
+        }
+    }
+}
+
+/// Viewers of a channel on a shard up to which its upstream is read as rarely as they are sent.
+const PACED_VIEWERS_MAX: usize = 64;
