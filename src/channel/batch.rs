@@ -1,7 +1,7 @@
 //! How long chunks may wait so that viewers get more of them in one call. (pure)
 //!
 //! A viewer costs about as much per call as per 30 KiB, so that what is sent at once to few is gathered for many. Who
-//! waits is in `wakers`, what is sent in `viewer`. The rule: latency first while there is room, throughput when there is
+//! waits is in `standing`, what is sent in `viewer`. The rule: latency first while there is room, throughput when there is
 //! not, and whatever waits is sent in time although nothing follows.
 
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl Load {
     }
 }
 
-/// When each group of a channel's viewers is woken.
+/// When each group of a channel's viewers is visited.
 ///
 /// Shape: the groups take turns, a part of the wait after one another, so that not all viewers are served at once. A
 /// wait is over with the chunk that comes closest to its end.
@@ -70,7 +70,7 @@ pub struct News {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Turn {
-    /// Bytes of the channel when the group was woken last.
+    /// Bytes of the channel when the group was visited last.
     bytes: u64,
     /// When the oldest that waits arrived.
     since_us: Option<u64>,
@@ -79,7 +79,7 @@ struct Turn {
 }
 
 impl Turns {
-    /// Nobody has been woken yet.
+    /// Nobody has been visited yet.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Turns {
         }
     }
 
-    /// Says for each group whether it is woken, now that something came where chunks wait `batch_us`.
+    /// Says for each group whether it is visited, now that something came where chunks wait `batch_us`.
     pub fn arrive(&mut self, news: News, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
         self.head_bytes = self.head_bytes.max(news.head_bytes);
         if std::mem::replace(&mut self.batch_us, batch_us) != batch_us {
@@ -108,7 +108,7 @@ impl Turns {
             turn.since_us.get_or_insert(news.arrived_us);
         }
         let head_bytes = self.head_bytes;
-        self.wake(|turn, since_us| {
+        self.visit(|turn, since_us| {
             let waited_us = now_us.saturating_sub(since_us) + turn.lead_us;
             let waiting = head_bytes.saturating_sub(turn.bytes);
             waited_us + usual_us / 2 >= batch_us || waiting >= WAITING_BYTES_MAX
@@ -118,11 +118,11 @@ impl Turns {
     /// The same for groups that wait although nothing has come.
     pub fn overdue(&mut self, now_us: u64) -> [bool; GROUPS] {
         let batch_us = self.batch_us;
-        let woken = self.wake(|_, since_us| since_us + batch_us + SLACK_US <= now_us);
-        if woken.contains(&true) {
+        let visited = self.visit(|_, since_us| since_us + batch_us + SLACK_US <= now_us);
+        if visited.contains(&true) {
             self.spread();
         }
-        woken
+        visited
     }
 
     /// When [`Turns::overdue`] has something to say if nothing comes; `None` if nobody waits.
@@ -132,25 +132,25 @@ impl Turns {
         Some(since_us + self.batch_us + SLACK_US)
     }
 
-    /// Parts groups that were woken together.
+    /// Parts groups that were visited together.
     fn spread(&mut self) {
         for (group, turn) in self.groups.iter_mut().enumerate() {
             turn.lead_us = self.batch_us * group as u64 / GROUPS as u64;
         }
     }
 
-    fn wake(&mut self, is_due: impl Fn(&Turn, u64) -> bool) -> [bool; GROUPS] {
-        let mut woken = [false; GROUPS];
-        for (turn, woken) in self.groups.iter_mut().zip(&mut woken) {
-            *woken = turn.since_us.is_some_and(|since_us| is_due(turn, since_us));
-            if *woken {
+    fn visit(&mut self, is_due: impl Fn(&Turn, u64) -> bool) -> [bool; GROUPS] {
+        let mut visited = [false; GROUPS];
+        for (turn, visited) in self.groups.iter_mut().zip(&mut visited) {
+            *visited = turn.since_us.is_some_and(|since_us| is_due(turn, since_us));
+            if *visited {
                 *turn = Turn {
                     bytes: self.head_bytes,
                     ..Turn::default()
                 };
             }
         }
-        woken
+        visited
     }
 }
 
@@ -215,9 +215,9 @@ mod tests {
         assert!(second(&mut load, 3, 30, 121) > wait_us);
     }
 
-    /// When each group is woken by chunks of `bytes` that come every `every_us`.
-    fn woken(turns: &mut Turns, every_us: u64, bytes: u64, batch_us: u64) -> [Vec<u64>; GROUPS] {
-        let mut woken: [Vec<u64>; GROUPS] = Default::default();
+    /// When each group is visited for chunks of `bytes` that come every `every_us`.
+    fn visited(turns: &mut Turns, every_us: u64, bytes: u64, batch_us: u64) -> [Vec<u64>; GROUPS] {
+        let mut visited: [Vec<u64>; GROUPS] = Default::default();
         let from = turns.head_bytes / bytes;
         for chunk in from + 1..=from + 100 {
             let now_us = 1_000_000 + chunk * every_us;
@@ -227,42 +227,42 @@ mod tests {
             };
             assert_eq!(turns.overdue(now_us), [false; GROUPS], "nobody is late");
             let groups = turns.arrive(news, batch_us, now_us);
-            for (group, woken) in groups.into_iter().zip(&mut woken) {
-                woken.extend(group.then_some(now_us));
+            for (group, visited) in groups.into_iter().zip(&mut visited) {
+                visited.extend(group.then_some(now_us));
             }
         }
-        woken
+        visited
     }
 
     #[test]
-    fn without_a_wait_every_chunk_wakes_everybody() {
-        for woken in woken(&mut Turns::new(), 32_712, 32_712, 0) {
-            assert_eq!(woken.len(), 100);
+    fn without_a_wait_everybody_is_visited_for_every_chunk() {
+        for visited in visited(&mut Turns::new(), 32_712, 32_712, 0) {
+            assert_eq!(visited.len(), 100);
         }
     }
 
     #[test]
     fn a_wait_is_over_with_the_chunk_that_comes_closest() {
-        for woken in woken(&mut Turns::new(), 32_712, 32_712, 95_000) {
-            let longest = woken.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+        for visited in visited(&mut Turns::new(), 32_712, 32_712, 95_000) {
+            let longest = visited.windows(2).map(|two| two[1] - two[0]).max().unwrap();
             assert_eq!(longest, 3 * 32_712);
-            let shortest = woken.windows(2).skip(1).map(|two| two[1] - two[0]).min();
+            let shortest = visited.windows(2).skip(1).map(|two| two[1] - two[0]).min();
             assert_eq!(shortest, Some(longest));
         }
     }
 
     #[test]
     fn the_groups_take_turns() {
-        let woken = woken(&mut Turns::new(), 5_000, 1_880, 100_000);
-        let phases = woken.map(|woken| woken[2] % 100_000);
+        let visited = visited(&mut Turns::new(), 5_000, 1_880, 100_000);
+        let phases = visited.map(|visited| visited[2] % 100_000);
         let distinct: std::collections::BTreeSet<_> = phases.into_iter().collect();
         assert_eq!(distinct.len(), GROUPS, "{phases:?}");
     }
 
     #[test]
     fn what_fills_a_call_does_not_wait() {
-        for woken in woken(&mut Turns::new(), 1_000, 100_000, 95_000) {
-            assert!(woken.windows(2).all(|two| two[1] - two[0] <= 3_000));
+        for visited in visited(&mut Turns::new(), 1_000, 100_000, 95_000) {
+            assert!(visited.windows(2).all(|two| two[1] - two[0] <= 3_000));
         }
     }
 
@@ -270,8 +270,8 @@ mod tests {
     fn every_wait_is_kept_within_half_a_chunk_after_it_changed() {
         let mut turns = Turns::new();
         for batch_us in [250_000, 10_000, 95_000, 250_000] {
-            for woken in woken(&mut turns, 32_712, 32_712, batch_us) {
-                let gaps = woken.windows(2).map(|two| two[1] - two[0]);
+            for visited in visited(&mut turns, 32_712, 32_712, batch_us) {
+                let gaps = visited.windows(2).map(|two| two[1] - two[0]);
                 let shortest = gaps.clone().skip(1).min().unwrap();
                 assert!(
                     shortest + 32_712 >= batch_us / 4 * 3,
@@ -291,11 +291,11 @@ mod tests {
                 head_bytes: read * 90_000,
                 arrived_us: now_us - 85_000,
             };
-            let woken = turns.arrive(news, 95_000, now_us);
+            let visited = turns.arrive(news, 95_000, now_us);
             // How far apart reads are is known from the third on.
             assert!(
-                read < 3 || woken == [true; GROUPS],
-                "read {read}: {woken:?}"
+                read < 3 || visited == [true; GROUPS],
+                "read {read}: {visited:?}"
             );
         }
     }
@@ -317,11 +317,11 @@ mod tests {
         while let Some(due_us) = turns.due_us() {
             assert!(due_us <= 1_010_000 + 100_000 + SLACK_US);
             assert_eq!(turns.overdue(due_us - 1), [false; GROUPS]);
-            let woken = turns.overdue(due_us);
-            assert!(woken.contains(&true));
-            for (sent, woken) in sent.iter_mut().zip(woken) {
-                assert!(!(*sent && woken), "twice");
-                *sent |= woken;
+            let visited = turns.overdue(due_us);
+            assert!(visited.contains(&true));
+            for (sent, visited) in sent.iter_mut().zip(visited) {
+                assert!(!(*sent && visited), "twice");
+                *sent |= visited;
             }
         }
         assert_eq!(sent, [true; GROUPS]);

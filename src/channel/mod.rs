@@ -12,6 +12,7 @@ pub mod id;
 pub mod media;
 pub mod relay;
 pub mod ring;
+pub mod standing;
 pub mod table;
 pub mod wakers;
 

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::channel::End;
-use crate::channel::batch::{GROUPS, News, Turns};
+use crate::channel::batch::{self, GROUPS, Turns};
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::ring::Ring;
-use crate::channel::wakers::{Place, Wakers};
-use crate::clock::micros;
+use crate::channel::standing::{News, Stand, Standing, Visit};
+use crate::channel::wakers::Wakers;
+use crate::clock::{Clock, micros};
 use crate::config::Stream;
 use crate::metrics::{ChannelCounters, Counter};
 
@@ -30,7 +31,7 @@ pub struct Relay {
     /// Tasks that wait for the next chunk, or for the end, to begin.
     pub news: Wakers,
     /// Viewers that have all there is, in the groups that take turns.
-    groups: [Wakers; GROUPS],
+    groups: [Standing; GROUPS],
     next_group: Cell<usize>,
     turns: RefCell<Turns>,
     /// How long the home shard was told that chunks wait.
@@ -70,23 +71,23 @@ impl Relay {
         self.ring.borrow()
     }
 
-    /// A place among those that wait for more, in one group after the other.
+    /// A place among those that have all there is, in one group after the other.
     #[must_use]
-    pub fn place(&self) -> Place {
+    pub fn place(&self, visited: Rc<dyn Visit>) -> Stand {
         let group = self.next_group.get();
         self.next_group.set((group + 1) % GROUPS);
-        self.groups.get(group).unwrap_or(&self.news).place()
+        let [first, ..] = &self.groups;
+        self.groups.get(group).unwrap_or(first).place(visited)
     }
 
-    /// Appends chunks from the home shard and wakes those whose turn it is, where chunks wait `batch_us`.
-    ///
-    /// Says when [`Relay::wake_overdue`] must be called if no chunk comes.
-    pub fn extend(&self, chunks: Vec<Arc<Chunk>>, batch_us: u64, now_us: u64) -> Option<u64> {
+    /// Appends chunks from the home shard and says which groups are to be visited, where chunks wait `batch_us`.
+    #[must_use]
+    pub fn extend(&self, chunks: Vec<Arc<Chunk>>, batch_us: u64, now_us: u64) -> [bool; GROUPS] {
         let head_bytes = chunks
             .last()
             .map_or(0, |chunk| chunk.bytes_before + chunk.extent.len() as u64);
         let arrived_us = chunks.first().map_or(now_us, |chunk| chunk.arrived_us);
-        let news = News {
+        let news = batch::News {
             head_bytes,
             arrived_us,
         };
@@ -99,27 +100,38 @@ impl Relay {
         drop(ring);
         adjust(&self.counters.ring_bytes, before, after);
         self.news.wake_all();
-        let mut turns = self.turns.borrow_mut();
-        self.wake(turns.arrive(news, batch_us, now_us));
-        turns.due_us()
+        self.turns.borrow_mut().arrive(news, batch_us, now_us)
     }
 
-    /// Wakes those whose turn has passed without a chunk.
-    pub fn wake_overdue(&self, now_us: u64) {
-        let overdue = self.turns.borrow_mut().overdue(now_us);
-        self.wake(overdue);
+    /// Says which groups are to be visited because their turn has passed without a chunk.
+    #[must_use]
+    pub fn overdue(&self, now_us: u64) -> [bool; GROUPS] {
+        self.turns.borrow_mut().overdue(now_us)
     }
 
-    /// When [`Relay::wake_overdue`] has somebody to wake; `None` if nobody waits.
+    /// When [`Relay::overdue`] has somebody to name; `None` if nobody waits.
     #[must_use]
     pub fn due_us(&self) -> Option<u64> {
         self.turns.borrow().due_us()
     }
 
-    fn wake(&self, groups: [bool; GROUPS]) {
-        let due = self.groups.iter().zip(groups);
-        due.filter(|(_, is_due)| *is_due)
-            .for_each(|(group, _)| group.wake_all());
+    /// Begins a round of visits to a group; says whether none was under way.
+    #[must_use]
+    pub fn begin_round(&self, group: usize) -> bool {
+        self.groups.get(group).is_some_and(Standing::begin_round)
+    }
+
+    /// Goes on with the round of a group for at most so many places, and says for how many; fewer mean that it is over.
+    #[must_use]
+    pub fn visit(&self, group: usize, places_max: usize, clock: &Clock, calls: &Counter) -> usize {
+        let news = News {
+            ring: &self.ring.borrow(),
+            counters: &self.counters,
+            send_calls: calls,
+            clock,
+        };
+        let group = self.groups.get(group);
+        group.map_or(0, |group| group.visit(places_max, &news))
     }
 
     /// Says that nothing more will come and wakes everybody.
@@ -128,7 +140,7 @@ impl Relay {
             self.end.set(Some(end));
         }
         self.news.wake_all();
-        self.wake([true; GROUPS]);
+        self.groups.iter().for_each(Standing::wake_all);
         self.ends.wake_all();
     }
 

@@ -110,14 +110,21 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
+    /// How often a waker was used.
     #[derive(Default)]
-    struct Count(AtomicUsize);
+    pub(in crate::channel) struct Count(AtomicUsize);
+
+    impl Count {
+        pub(in crate::channel) fn value(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
 
     impl Wake for Count {
         fn wake(self: Arc<Self>) {
@@ -125,22 +132,27 @@ mod tests {
         }
     }
 
+    /// A waker, and how often it was used.
+    pub(in crate::channel) fn counted() -> (Arc<Count>, Waker) {
+        let count = Arc::new(Count::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
     #[test]
     fn a_place_wakes_once_per_event_it_waited_for() {
         let wakers = Wakers::default();
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&count));
+        let (count, waker) = counted();
         let place = wakers.place();
         for _ in 0..100 {
             place.wait(&waker);
         }
         wakers.wake_all();
         wakers.wake_all();
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.value(), 1);
         place.wait(&waker);
         place.forget();
         wakers.wake_all();
-        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+        assert_eq!(count.value(), 1);
     }
 
     #[test]

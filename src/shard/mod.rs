@@ -10,6 +10,7 @@ pub mod permits;
 pub mod placement;
 mod receive;
 pub mod start;
+mod sweep;
 mod timed;
 
 use std::cell::{Cell, RefCell};
@@ -42,6 +43,7 @@ use crate::metrics::ShardCounters;
 use crate::shard::drain::Drain;
 use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
 use crate::shard::permits::Permits;
+use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
 use crate::{admin, http};
 
@@ -113,6 +115,8 @@ pub struct Shard {
     /// Its viewers now.
     pub viewers: Cell<usize>,
     load: RefCell<Load>,
+    /// Its viewers whose turn it is.
+    sweep: Sweep,
     /// Signalled when viewers wait for their turn.
     batched: Wakers,
     tasks: Gate,
@@ -139,6 +143,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         connector: Connector::new(),
         viewers: Cell::new(0),
         load: RefCell::default(),
+        sweep: Sweep::default(),
         batched: Wakers::default(),
         tasks: Gate::new(),
         process: Arc::clone(&setup.process),
@@ -150,6 +155,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
     }
     let mut tasks: Vec<Task<()>> = vec![
         glommio::spawn_local(shard.clock.clone().drive()),
+        glommio::spawn_local(sweep::run(Rc::clone(&shard))),
         glommio::spawn_local(timed::retry_feeds(Rc::clone(&shard))),
         glommio::spawn_local(timed::end_lingers(Rc::clone(&shard))),
         glommio::spawn_local(timed::send_overdue(Rc::clone(&shard))),

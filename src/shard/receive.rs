@@ -116,15 +116,17 @@ impl Shard {
         Ok(home)
     }
 
-    /// Gives a relay its chunks; its viewers are woken when it is their turn.
-    fn extend(self: &Rc<Self>, relay: &Relay, chunks: Vec<Arc<Chunk>>) {
+    /// Gives a relay its chunks; its viewers are visited when it is their turn.
+    fn extend(self: &Rc<Self>, relay: &Rc<Relay>, chunks: Vec<Arc<Chunk>>) {
         let now_us = self.clock.now_us();
         self.load.borrow_mut().note(relay.viewers(), now_us);
         let batch_us = match relay.limits.batch {
             Batch::Auto => self.load.borrow().batch_us(),
             Batch::Fixed(batch) => micros(batch),
         };
-        if relay.extend(chunks, batch_us, now_us).is_some() {
+        self.sweep
+            .add(relay, relay.extend(chunks, batch_us, now_us));
+        if relay.due_us().is_some() {
             self.batched.wake_all();
         }
         // Where few watch, reading costs more than sending, and all can be sent at once what was read at once.

@@ -1,4 +1,4 @@
-//! What a shard does when a time has come: sends again, leaves channels, wakes viewers whose turn has passed.
+//! What a shard does when a time has come: sends again, leaves channels, visits viewers whose turn has passed.
 //!
 //! Each is a task for as long as the shard runs. The rule: while nothing is due, nothing wakes up.
 
@@ -42,7 +42,7 @@ pub(super) async fn end_lingers(shard: Rc<Shard>) {
     }
 }
 
-/// Wakes viewers whose turn passed without a chunk, for as long as any wait.
+/// Has viewers visited whose turn passed without a chunk, for as long as any wait.
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
 pub(super) async fn send_overdue(shard: Rc<Shard>) {
     loop {
@@ -56,7 +56,7 @@ pub(super) async fn send_overdue(shard: Rc<Shard>) {
             shard.clock.at(due_us).await;
             let now_us = shard.clock.now_us();
             for relay in shard.table.relays() {
-                relay.wake_overdue(now_us);
+                shard.sweep.add(&relay, relay.overdue(now_us));
             }
         }
     }

@@ -1,10 +1,12 @@
 //! One viewer: the send loop between a ring and a socket.
 //!
 //! A viewer is one task with a place and a socket; it has no queue, waits alone when its socket is full, and nobody
-//! waits for it. What goes out next is `place`, where it starts and how fast is `burst`, what happens when it falls
-//! behind is `slow`, the call itself is `send`.
+//! waits for it. While it has all there is, its outlet is visited without the task. What goes out next is `place`, where
+//! it starts and how fast is `burst`, one step is `outlet`, what happens when it falls behind is `slow`, the call itself
+//! is `send`.
 
 pub mod burst;
+pub mod outlet;
 pub mod place;
 pub mod send;
 pub mod slow;
@@ -22,14 +24,15 @@ use glommio::net::TcpStream;
 
 use crate::account::attendance::Pass;
 use crate::channel::End;
-use crate::channel::ring::Ring;
+use crate::channel::standing::{News, Stand};
 use crate::channel::table::Seat;
 use crate::channel::wakers;
 use crate::clock::{Alarm, micros};
 use crate::metrics::{ChannelCounters, ViewerEnd};
 use crate::shard::{Shard, fd};
 use crate::viewer::burst::Start;
-use crate::viewer::place::{Fall, Next, Place};
+use crate::viewer::outlet::{Outlet, Step, VISIT_BYTES};
+use crate::viewer::place::{Fall, Place};
 
 /// A viewer that is being sent a channel.
 ///
@@ -40,10 +43,10 @@ pub struct Viewer {
     seat: Seat,
     /// Its right to watch on an account, if it has one.
     pass: Option<Pass>,
-    stream: TcpStream,
-    news: wakers::Place,
+    outlet: Rc<Outlet>,
+    /// Where it stands while it has all there is.
+    stand: Stand,
     ends: wakers::Place,
-    place: Place,
     /// Runs while the burst is ahead of its pace.
     early: Option<Alarm>,
     /// Runs while the socket takes nothing.
@@ -54,19 +57,6 @@ pub struct Viewer {
     is_cut: bool,
     input_bytes: usize,
     asked_us: u64,
-    /// What was closed before is its burst and says nothing about fan-out.
-    live_us: u64,
-    has_media: bool,
-    sent_bytes: u64,
-}
-
-/// What one step came to.
-enum Step {
-    Blocked,
-    Drained,
-    Early(u64),
-    Over(ViewerEnd),
-    Sent(usize),
 }
 
 impl Viewer {
@@ -82,25 +72,23 @@ impl Viewer {
         asked_us: u64,
     ) -> Self {
         let relay = seat.relay();
-        let (news, ends) = (relay.place(), relay.ends.place());
         let place = Place::new(head, start, &relay.ring(), shard.clock.now_us());
+        let outlet = Rc::new(Outlet::new(stream, place, asked_us));
+        let stand = relay.place(Rc::<Outlet>::clone(&outlet));
+        let ends = relay.ends.place();
         Self {
             shard,
             seat,
             pass,
-            stream,
-            news,
+            outlet,
+            stand,
             ends,
-            place,
             early: None,
             stalled: None,
             ending: None,
             is_cut: false,
             input_bytes: 0,
             asked_us,
-            live_us: asked_us,
-            has_media: false,
-            sent_bytes: 0,
         }
     }
 
@@ -120,7 +108,7 @@ impl Viewer {
             "viewer end channel={} reason={end} seconds={} bytes={}",
             self.seat.relay().id,
             (self.shard.clock.now_us() - self.asked_us) / 1_000_000,
-            self.sent_bytes,
+            self.outlet.sent_bytes(),
         );
         self.close(end).await;
     }
@@ -149,119 +137,71 @@ impl Viewer {
                 }
                 Step::Drained => {
                     self.stalled = None;
-                    self.news.wait(cx.waker());
+                    self.stand.stand(cx.waker());
                     return Poll::Pending;
                 }
                 Step::Early(due_us) => {
                     self.stalled = None;
                     // A head that moves away would have left it behind by the time its alarm rings.
-                    self.news.wait(cx.waker());
+                    self.stand.stand(cx.waker());
                     let early = self.early.insert(self.shard.clock.at(due_us));
                     if Pin::new(early).poll(cx).is_pending() {
                         return Poll::Pending;
                     }
                 }
                 Step::Blocked => {
-                    self.news.forget();
+                    self.stand.leave();
                     return self.poll_deadlines(cx).map(|()| {
                         self.is_cut = true;
                         self.overdue()
                     });
                 }
-                Step::Over(end) => return Poll::Ready(end),
+                Step::Lagged => {
+                    if let Some(end) = self.fall_behind() {
+                        return Poll::Ready(end);
+                    }
+                }
+                Step::Over => return Poll::Ready(self.ordered_end().unwrap_or(ViewerEnd::Fault)),
+                Step::Gone(end) => return Poll::Ready(end),
             }
         }
     }
 
     /// Sends one piece, or finds out why nothing can be sent.
-    fn step(&mut self, cx: &mut Context<'_>, budget: usize) -> Step {
-        let relay = Rc::clone(self.seat.relay());
-        let end = self.ordered_end();
-        if end.is_some() {
-            self.place.end();
+    fn step(&self, cx: &mut Context<'_>, budget: usize) -> Step {
+        if self.ordered_end().is_some() {
+            self.outlet.end();
         }
-        let ring = relay.ring();
-        let calls = &self.shard.counters.send_calls;
-        let was_in_burst = self.place.is_in_burst();
-        let lag_us = self.place.lag_us(&ring);
-        match self.place.next(&ring, self.shard.clock.now_us(), budget) {
-            Next::Drained => Step::Drained,
-            Next::Early { due_us } => Step::Early(due_us),
-            Next::Lagged => self.fall_behind(&ring),
-            Next::Over => Step::Over(end.unwrap_or(ViewerEnd::Fault)),
-            Next::Prefix(bytes) => {
-                let sent = send::poll_send(&mut self.stream, cx, bytes, calls);
-                self.note_sent(&ring, sent)
-            }
-            Next::Run(run) => {
-                relay.counters.lag.observe(lag_us);
-                let sent = send::poll_send_run(&mut self.stream, cx, &run, calls);
-                if let Poll::Ready(Ok(bytes)) = sent {
-                    let closed_us = (bytes == run.bytes.len()).then_some(run.closed_us);
-                    self.note_media(closed_us, was_in_burst);
-                }
-                self.note_sent(&ring, sent)
-            }
-            Next::Skipped(bytes) => self.note_skip(bytes),
-        }
+        let relay = self.seat.relay();
+        let news = News {
+            ring: &relay.ring(),
+            counters: &relay.counters,
+            send_calls: &self.shard.counters.send_calls,
+            clock: &self.shard.clock,
+        };
+        self.outlet.step(&news, Some(cx), budget)
     }
 
-    /// Steps over what the socket took.
-    fn note_sent(&mut self, ring: &Ring, sent: Poll<io::Result<usize>>) -> Step {
-        match sent {
-            Poll::Pending => Step::Blocked,
-            Poll::Ready(Err(error)) => Step::Over(gone(&error)),
-            Poll::Ready(Ok(bytes)) => {
-                self.place.sent(ring, bytes);
-                self.sent_bytes += bytes as u64;
-                self.seat.relay().counters.sent_bytes.add(bytes as u64);
-                Step::Sent(bytes)
-            }
-        }
-    }
-
-    /// Counts how long media took; `closed_us` belongs to the newest chunk that has gone out whole.
-    fn note_media(&mut self, closed_us: Option<u64>, was_in_burst: bool) {
-        let counters = &self.seat.relay().counters;
-        let now_us = self.shard.clock.now_us();
-        if was_in_burst {
-            self.live_us = now_us;
-        } else if let Some(closed_us) = closed_us.filter(|closed_us| *closed_us >= self.live_us) {
-            let delay_us = now_us.saturating_sub(closed_us);
-            counters.fanout_delay.observe(delay_us);
-        }
-        if !std::mem::replace(&mut self.has_media, true) {
-            let waited_us = now_us.saturating_sub(self.asked_us);
-            counters.first_byte.observe(waited_us);
-        }
-    }
-
-    fn note_skip(&self, bytes: u64) -> Step {
-        let counters = &self.seat.relay().counters;
-        counters.skips.add(1);
-        counters.skipped_bytes.add(bytes);
-        Step::Sent(0)
-    }
-
-    /// The next chunk is gone: skip or end, as the channel is set.
-    fn fall_behind(&mut self, ring: &Ring) -> Step {
+    /// The next chunk is gone: go on with a later one, or say how it ends, as the channel is set.
+    fn fall_behind(&self) -> Option<ViewerEnd> {
         if self.stalled.as_ref().is_some_and(Alarm::is_due) {
-            return Step::Over(ViewerEnd::Stalled);
+            return Some(ViewerEnd::Stalled);
         }
-        let limits = &self.seat.relay().limits;
+        let relay = self.seat.relay();
+        let limits = &relay.limits;
         let cushion_us = micros(slow::cushion(limits));
-        match self.place.fall_behind(ring, limits.slow, cushion_us) {
-            Fall::Skipped(bytes) => self.note_skip(bytes),
-            Fall::TooSlow => Step::Over(ViewerEnd::TooSlow),
-            Fall::Waits => Step::Sent(0),
-        }
+        let fall = self
+            .outlet
+            .fall_behind(&relay.ring(), &relay.counters, limits.slow, cushion_us);
+        matches!(fall, Fall::TooSlow).then_some(ViewerEnd::TooSlow)
     }
 
     /// Notices that the viewer is gone; what it sends is thrown away.
     fn read_input(&mut self, cx: &mut Context<'_>) -> Option<ViewerEnd> {
         let mut scratch = [0; 512];
         loop {
-            match Pin::new(&mut self.stream).poll_read(cx, &mut scratch) {
+            let read = Pin::new(&mut *self.outlet.stream.borrow_mut()).poll_read(cx, &mut scratch);
+            match read {
                 Poll::Pending => return None,
                 Poll::Ready(Ok(0)) => return Some(ViewerEnd::ViewerClosed),
                 Poll::Ready(Ok(bytes)) => self.input_bytes += bytes,
@@ -305,17 +245,21 @@ impl Viewer {
     /// Closes the connection: in order for a viewer that did nothing wrong, at once for one that cannot keep up.
     async fn close(self, end: ViewerEnd) {
         let Self {
-            mut stream,
+            outlet,
             shard,
             seat,
             pass,
-            news,
+            stand,
             ends,
-            place,
             is_cut,
             ..
         } = self;
-        drop((news, ends, place, seat, pass));
+        drop((stand, ends, seat, pass));
+        let Some(outlet) = Rc::into_inner(outlet) else {
+            debug_assert!(false, "nobody else has it once it stands nowhere");
+            return;
+        };
+        let mut stream = outlet.stream.into_inner();
         match end {
             _ if is_cut => reset_on_close(&stream),
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
@@ -379,9 +323,6 @@ fn end_of(end: End) -> ViewerEnd {
         End::NotStarted(_) | End::UpstreamLost => ViewerEnd::UpstreamLost,
     }
 }
-
-/// Bytes that one visit sends before other tasks run.
-const VISIT_BYTES: usize = 256 * 1024;
 
 /// What a player may send after its request before it is taken for something else.
 const INPUT_BYTES_MAX: usize = 64 * 1024;

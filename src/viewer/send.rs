@@ -12,6 +12,7 @@ use futures_lite::AsyncWrite;
 use glommio::net::TcpStream;
 use rustix::fs::sendfile;
 use rustix::io::Errno;
+use rustix::net::SendFlags;
 
 use crate::channel::cursor::Cursor;
 use crate::channel::ring::{Lagged, Ring};
@@ -68,20 +69,50 @@ pub fn poll_send_run(
     run: &Run<'_>,
     calls: &Counter,
 ) -> Poll<io::Result<usize>> {
+    let bytes_max = match try_send_run(stream, run, calls) {
+        Poll::Ready(Ok(bytes)) => return Poll::Ready(Ok(bytes)),
+        // What waits for room is a small piece: most likely it is not taken either, and then its wait is glommio's own.
+        Poll::Pending => WAITING_BYTES,
+        // Whatever else keeps sendfile from it, the socket itself knows what becomes of the connection.
+        Poll::Ready(Err(_)) => usize::MAX,
+    };
+    let piece = run.bytes.get(..bytes_max).unwrap_or(run.bytes);
+    poll_send(stream, cx, piece, calls)
+}
+
+/// Offers a run to the socket once; pending means it takes none now, and nobody is woken when it does.
+///
+/// # Errors
+/// What the system says: of the connection, or of sending by reference.
+pub fn try_send_run(stream: &TcpStream, run: &Run<'_>, calls: &Counter) -> Poll<io::Result<usize>> {
     let Some((file, begin)) = run.file else {
-        return poll_send(stream, cx, run.bytes, calls);
+        return try_send(stream, run.bytes, calls);
     };
     calls.add(1);
     let mut at = begin;
-    match sendfile(fd::of_stream(stream), file, Some(&mut at), run.bytes.len()) {
+    outcome(sendfile(
+        fd::of_stream(stream),
+        file,
+        Some(&mut at),
+        run.bytes.len(),
+    ))
+}
+
+/// Offers bytes to the socket once; pending means it takes none now, and nobody is woken when it does.
+///
+/// # Errors
+/// The connection is gone.
+pub fn try_send(stream: &TcpStream, bytes: &[u8], calls: &Counter) -> Poll<io::Result<usize>> {
+    calls.add(1);
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    outcome(rustix::net::send(fd::of_stream(stream), bytes, flags))
+}
+
+fn outcome(sent: Result<usize, Errno>) -> Poll<io::Result<usize>> {
+    match sent {
         Ok(bytes) => Poll::Ready(Ok(bytes)),
-        // What waits for room is a small piece: most likely it is not taken either, and then its wait is glommio's own.
-        Err(Errno::AGAIN | Errno::INTR) => {
-            let piece = run.bytes.get(..WAITING_BYTES).unwrap_or(run.bytes);
-            poll_send(stream, cx, piece, calls)
-        }
-        // Whatever else keeps sendfile from it, the socket itself knows what becomes of the connection.
-        Err(_) => poll_send(stream, cx, run.bytes, calls),
+        Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+        Err(error) => Poll::Ready(Err(error.into())),
     }
 }
 
