@@ -165,7 +165,7 @@ fn hand_out(shard: &Rc<Shard>, to: usize, stream: TcpStream, permit: Permit) {
     if to == shard.index {
         return serve_unix(shard, stream, permit);
     }
-    // The stream waits on this shard's ring: the other one gets a descriptor of its own.
+    // As in `hand`: the other shard gets a descriptor of its own.
     match fd::of_stream(&stream).try_clone_to_owned() {
         Ok(socket) => shard.send(to, Message::Accepted { socket, permit }),
         Err(_no_descriptor) => serve_unix(shard, stream, permit),

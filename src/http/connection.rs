@@ -5,7 +5,9 @@
 
 pub mod body;
 
+use std::io;
 use std::net::{Shutdown, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use crate::config::Front;
 use crate::http::request::{self, HEAD_BYTES_MAX, Request};
 use crate::http::response::Refusal;
 use crate::http::{forwarded, proxy};
+use crate::shard::fd;
 use crate::shard::permits::Permit;
 
 /// A connection on either listener.
@@ -176,6 +179,14 @@ impl Connection {
             }
         };
         clock.limit(LINGER_MAX, read_on).await;
+    }
+
+    /// A descriptor of its own for the same socket.
+    ///
+    /// # Errors
+    /// There is none left.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        fd::of_stream(&self.stream).try_clone_to_owned()
     }
 
     /// Gives the socket away, together with the permit to have it.

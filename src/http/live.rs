@@ -21,11 +21,13 @@ use crate::clock::micros;
 use crate::config::AtLimit;
 use crate::http::connection::body::BODY_BYTES_MAX;
 use crate::http::connection::{Connection, NoRequest};
+use crate::http::hand::{self, Handed};
 use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
 use crate::http::route::{self, Ask, Route};
 use crate::http::site;
 use crate::metrics::Reject;
+use crate::shard::feed::Message;
 use crate::shard::permits::Permit;
 use crate::shard::{Offer, Shard};
 use crate::upstream::STARTS_MAX;
@@ -48,7 +50,8 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
                 return refuse(&shard, connection, Method::Get, refusal).await;
             }
         };
-        let Some(open) = answer_one(&shard, connection, request).await else {
+        let asked_us = shard.clock.now_us();
+        let Some(open) = answer_one(&shard, connection, request, asked_us, true).await else {
             return;
         };
         connection = open;
@@ -57,15 +60,40 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
     }
 }
 
-/// Answers one request, and gives the connection back if it may carry another.
+/// Answers a request for a channel that another shard has accepted.
+pub async fn answer_handed(
+    shard: Rc<Shard>,
+    connection: Connection,
+    request: Request,
+    asked_us: u64,
+) {
+    answer_one(&shard, connection, request, asked_us, false).await;
+}
+
+/// Answers one request, or offers it to another shard if it may; gives the connection back if it can carry another.
 async fn answer_one(
     shard: &Rc<Shard>,
     mut connection: Connection,
     request: Request,
+    asked_us: u64,
+    may_hand: bool,
 ) -> Option<Connection> {
-    let asked_us = shard.clock.now_us();
     let method = request.method;
-    match judge(shard, &connection, &request).await {
+    let route = route::route(
+        method,
+        &request.path,
+        request.query.as_deref(),
+        request.authorization.as_ref(),
+    );
+    if let (Route::Watch(watch), Method::Get, true) = (&route, method, may_hand)
+        && let Some(to) = hand::offered_to(shard, watch.channel)
+        && let Ok(socket) = connection.duplicate()
+    {
+        let handed = Handed::new(shard, socket, connection, request, watch.channel, asked_us);
+        shard.send(to, Message::Handed(Box::new(handed)));
+        return None;
+    }
+    match judge(shard, &connection, &request, route).await {
         Ok(Asked::Options { allow }) => {
             let head = response::options_head(allow, false);
             connection.finish(&shard.clock, &head).await;
@@ -111,14 +139,9 @@ async fn judge(
     shard: &Rc<Shard>,
     connection: &Connection,
     request: &Request,
+    route: Route,
 ) -> Result<Asked, Refusal> {
-    let query = request.query.as_deref();
-    let watch = match route::route(
-        request.method,
-        &request.path,
-        query,
-        request.authorization.as_ref(),
-    ) {
+    let watch = match route {
         Route::BadContent(why) => return Err(why.into()),
         Route::HlsUnavailable => return Err(Refusal::HlsUnavailable),
         Route::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),

@@ -8,6 +8,7 @@ pub mod accept;
 pub mod chunked;
 pub mod connection;
 pub mod forwarded;
+pub mod hand;
 pub mod live;
 pub mod page;
 pub mod proxy;

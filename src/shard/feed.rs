@@ -20,6 +20,7 @@ use crate::channel::End;
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::wakers::Wakers;
+use crate::http::hand::Handed;
 use crate::metrics::Sample;
 use crate::shard::permits::Permit;
 
@@ -58,6 +59,8 @@ pub enum Message {
         /// Why.
         end: End,
     },
+    /// A request that another shard may answer better, or that was given back.
+    Handed(Box<Handed>),
     /// How long a follower's viewers let chunks wait has changed (follower to home shard).
     Pace {
         /// The channel.
@@ -279,6 +282,7 @@ impl Peer {
             Message::Accepted { socket, .. } => Slot::Accepted(socket.as_raw_fd()),
             Message::BadLogin { address } => Slot::BadLogin(*address),
             Message::Ended { channel, .. } => Slot::Ended(*channel),
+            Message::Handed(handed) => Slot::Accepted(handed.socket.as_raw_fd()),
             Message::Pace { channel, .. } => Slot::Pace(*channel),
             Message::Scrape { .. } => Slot::Scrape,
             Message::Scraped { .. } => Slot::Scraped,

@@ -300,7 +300,9 @@ impl Shard {
         self.feeds.offer(to, message)
     }
 
-    fn home(&self, id: ChannelId) -> usize {
+    /// The shard that fetches a channel.
+    #[must_use]
+    pub fn home(&self, id: ChannelId) -> usize {
         let config = self.config();
         let upstreams = match id {
             ChannelId::Configured(number) => config

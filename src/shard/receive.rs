@@ -46,6 +46,7 @@ impl Shard {
                 epoch,
                 end,
             } => self.table.end(channel, epoch, end),
+            Message::Handed(handed) => http::hand::receive(self, from, *handed),
             Message::Pace {
                 channel,
                 epoch,

@@ -209,7 +209,7 @@ fn drain_waits_for_a_session_whose_viewers_are_on_another_shard() {
 fn viewer_on(server: &Server, shard: usize) -> Viewer {
     let mut elsewhere = Vec::new();
     let shard = shard.to_string();
-    for count in 1..=20 {
+    for count in 1..=60 {
         let viewer = server.viewer_of(CONTENT);
         wait_media(&viewer);
         server.wait_metric(metric::VIEWERS, &[], count);
@@ -220,5 +220,5 @@ fn viewer_on(server: &Server, shard: usize) -> Viewer {
         }
         elsewhere.push(viewer);
     }
-    panic!("of 20 viewers none is on shard {shard}");
+    panic!("of 60 viewers none is on shard {shard}");
 }

@@ -41,6 +41,32 @@ fn many_viewers_on_every_shard_share_one_upstream_connection() {
 }
 
 #[test]
+fn few_viewers_are_served_by_the_shard_that_fetches() {
+    let upstreams = [7, 8].map(|origin| Upstream::live(Source::new(origin, 2_000)));
+    let config = Config::new()
+        .channel(7, &[upstreams[0].url("/a.ts")])
+        .channel(8, &[upstreams[1].url("/b.ts")]);
+    let server = Server::start(&config);
+    let viewers: Vec<Viewer> = (0..16).map(|turn| server.viewer(7 + turn % 2)).collect();
+    for viewer in &viewers {
+        assert_eq!(viewer.wait_status(), 200);
+        viewer.wait("a second of media", |state| state.seen().bytes > 250_000);
+        viewer.seen().assert_unbroken();
+        viewer.seen().assert_starts_at_join_point();
+    }
+    server.wait_metric(metric::VIEWERS, &[], viewers.len() as u64);
+    let scrape = server.scrape();
+    for channel in ["7", "8"] {
+        let on = |shard| scrape.sum(metric::VIEWERS, &[("channel", channel), ("shard", shard)]);
+        let viewers = [on("0"), on("1")];
+        assert!(
+            viewers.contains(&0.0) && viewers.contains(&8.0),
+            "channel {channel} has {viewers:?}"
+        );
+    }
+}
+
+#[test]
 fn one_shard_serves_everybody() {
     let upstream = Upstream::live(Source::new(1, 2_000));
     let server = Server::start(

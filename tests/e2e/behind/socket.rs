@@ -46,7 +46,8 @@ fn viewers_over_a_unix_socket_are_served_by_every_shard() {
     let (config, file) = on_both(Config::new(), &folder);
     let server = Server::start(&config.channel(7, &[upstream.url("/a.ts")]));
     assert_eq!(server.listeners()[1], format!("unix:{}", file.display()));
-    let viewers: Vec<Viewer> = (0..6)
+    // More than are all served by the shard that fetches.
+    let viewers: Vec<Viewer> = (0..60)
         .map(|turn| match turn {
             0 => server.viewer(7),
             _ => watch(&file, Reading::Full),
@@ -56,11 +57,10 @@ fn viewers_over_a_unix_socket_are_served_by_every_shard() {
         viewer.wait("media", |state| state.seen().packets > 2_000);
         viewer.seen().assert_unbroken();
         viewer.seen().assert_starts_at_join_point();
-        viewer.assert_steady();
     }
-    assert_eq!(server.metric(metric::VIEWERS, &[]), 6);
+    assert_eq!(server.metric(metric::VIEWERS, &[]), 60);
     for shard in ["0", "1"] {
-        assert!(server.metric(metric::VIEWERS, &[("shard", shard)]) >= 2);
+        assert!(server.metric(metric::VIEWERS, &[("shard", shard)]) >= 10);
     }
     assert_eq!(upstream.double().connections(), 1);
     drop(viewers);
