@@ -231,11 +231,14 @@ impl Home {
 
     /// When the next null packet is due: players give up a connection that is silent for some seconds.
     ///
+    /// After as long as the silence has lasted already, within bounds: a viewer of a silent channel costs next to nothing.
     /// Only after media, and for at most [`FILL_MAX`] after it; `None` while none will be due.
     #[must_use]
     pub fn filler_due_us(&self) -> Option<u64> {
         let is_wanted = self.has_been_live() && self.ring.borrow().media_us().is_some();
-        let due_us = self.chunk_us.get() + micros(FILL_EVERY);
+        let silent_us = self.chunk_us.get().saturating_sub(self.media_us.get());
+        let pause_us = silent_us.clamp(micros(FILL_PAUSE_MIN), micros(FILL_PAUSE_MAX));
+        let due_us = self.chunk_us.get() + pause_us;
         let is_allowed = due_us <= self.media_us.get() + micros(FILL_MAX);
         (is_wanted && is_allowed).then_some(due_us)
     }
@@ -374,8 +377,11 @@ const NULL_PACKET: [u8; PACKET_BYTES] = {
     packet
 };
 
-/// How long nothing is published before a null packet is.
-const FILL_EVERY: Duration = Duration::from_millis(500);
+/// How long nothing is published before the first null packet is.
+const FILL_PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// The longest pause between null packets: players wait eight seconds and more.
+const FILL_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// How long null packets are sent after the last media.
 pub const FILL_MAX: Duration = Duration::from_secs(300);

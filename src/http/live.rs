@@ -185,14 +185,14 @@ fn pass(shard: &Shard, request: &Request) -> Result<(), Refusal> {
     }
 }
 
-/// Makes a viewer of the connection and serves it to its end, or gives the connection back with what to say.
+/// Makes a viewer of the connection, which runs as a task of its own then, or gives it back with what to say.
 async fn watch(
     shard: &Rc<Shard>,
     mut connection: Connection,
     wish: &Wish,
     asked_us: u64,
 ) -> Result<(), (Connection, Refusal)> {
-    let _counted = Counted::new(shard);
+    let counted = Counted::new(shard);
     let Wish { offer, device, .. } = wish;
     let pass = match &wish.account {
         None => None,
@@ -207,7 +207,7 @@ async fn watch(
             }
         },
     };
-    let Some(_permit) = place(shard, wish.account.as_deref()).await else {
+    let Some(permit) = place(shard, wish.account.as_deref()).await else {
         return Err((connection, Refusal::Busy));
     };
     let seat = shard.sit(offer);
@@ -220,12 +220,22 @@ async fn watch(
         }
         Err(NoRequest::Refused(refusal)) => return Err((connection, refusal)),
     };
-    let (stream, _connected) = connection.into_parts();
+    let (stream, connected) = connection.into_parts();
     let head = response::stream_head();
-    let shard = Rc::clone(shard);
-    Viewer::new(shard, seat, pass, stream, &head, &start, asked_us)
-        .run()
-        .await;
+    let viewer = Viewer::new(
+        Rc::clone(shard),
+        seat,
+        pass,
+        stream,
+        &head,
+        &start,
+        asked_us,
+    );
+    // A task of its own: that of the connection has room for requests and answers, which a viewer needs no more.
+    shard.spawn("viewer", async move {
+        viewer.run().await;
+        drop((counted, permit, connected));
+    });
     Ok(())
 }
 

@@ -203,8 +203,10 @@ impl Shard {
     ///
     /// Ownership: the shard awaits all such tasks before it ends. While it is ending, none is started.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
+        // In a box: a future inside another takes its room twice, and this one would be inside two.
+        let task = Box::pin(AssertUnwindSafe(task).catch_unwind());
         let contained = async move {
-            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+            if task.await.is_err() {
                 log::error!("a fault of ours ended a task task={name}");
             }
         };

@@ -267,24 +267,30 @@ impl Viewer {
             | ViewerEnd::Drain
             | ViewerEnd::Replaced
             | ViewerEnd::UpstreamLost => {
-                if stream.shutdown(std::net::Shutdown::Write).await.is_err() {
-                    return;
-                }
-                let until_closed = async {
-                    let mut scratch = [0; 512];
-                    let mut left = INPUT_BYTES_MAX;
-                    while let Ok(bytes @ 1..) = stream.read(&mut scratch).await {
-                        left = left.saturating_sub(bytes);
-                        if left == 0 {
-                            return;
-                        }
-                    }
-                };
-                shard.clock.limit(CLOSE_MAX, until_closed).await;
+                // In a box, so that nobody holds room for it who still watches.
+                Box::pin(close_in_order(&shard, &mut stream)).await;
             }
             ViewerEnd::Flood | ViewerEnd::Stalled | ViewerEnd::TooSlow => reset_on_close(&stream),
         }
     }
+}
+
+/// Closes this side, and waits for a moment until the peer has read all and closes its own.
+async fn close_in_order(shard: &Shard, stream: &mut TcpStream) {
+    if stream.shutdown(std::net::Shutdown::Write).await.is_err() {
+        return;
+    }
+    let until_closed = async {
+        let mut scratch = [0; 512];
+        let mut left = INPUT_BYTES_MAX;
+        while let Ok(bytes @ 1..) = stream.read(&mut scratch).await {
+            left = left.saturating_sub(bytes);
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    shard.clock.limit(CLOSE_MAX, until_closed).await;
 }
 
 /// Makes the close of a connection tell the peer at once and keep nothing in the kernel.

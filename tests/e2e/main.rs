@@ -56,6 +56,7 @@ mod joins;
 mod limits;
 mod linger;
 mod load;
+mod memory;
 mod metrics;
 mod null_packets;
 mod preferred;

@@ -191,6 +191,18 @@ impl Server {
             .count()
     }
 
+    /// Memory of the process that no file stands behind.
+    pub(crate) fn anonymous_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid().as_raw_nonzero()))
+                .unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
+        let kibibytes = line.unwrap().split_whitespace().next().unwrap();
+        kibibytes.parse::<u64>().unwrap() * 1024
+    }
+
     /// CPU time that the process has used.
     pub(crate) fn cpu_time(&self) -> Duration {
         let stat =
