@@ -1,11 +1,12 @@
 //! Reads arguments and configuration, runs the shards, and maps the outcome to an exit code.
 
 use std::error::Error;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use corecast::cli::{self, Cli, Exit};
-use corecast::config::Config;
+use corecast::config::{Config, Inputs};
 use corecast::preflight::State;
 use corecast::shard::placement::Placement;
 use corecast::shard::start::{self, ServeError};
@@ -23,8 +24,16 @@ fn main() -> ExitCode {
 
 /// Serves until asked to stop.
 fn run(cli: &Cli) -> Exit {
-    let config = match cli.load() {
-        Ok((config, _)) => config,
+    // First of all: a request to reload that comes while the configuration is read must not end the process.
+    let hangups = match start::hangups() {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            cli::complain(&chain(&error));
+            return Exit::Environment;
+        }
+    };
+    let (config, inputs) = match cli.load() {
+        Ok((config, provenance)) => (config, cli.inputs().again(&provenance)),
         Err(errors) => {
             cli::complain(&errors.to_string());
             return Exit::Config;
@@ -34,12 +43,12 @@ fn run(cli: &Cli) -> Exit {
         cli::complain(&chain(&error));
         return Exit::Environment;
     }
-    let exit = serve(config);
+    let exit = serve(config, inputs, hangups);
     own_log::flush();
     exit
 }
 
-fn serve(config: Config) -> Exit {
+fn serve(config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
     let cpus = preflight::usable_cpus();
     let mut placement = Placement::new(&cpus, config.server.shards, config.server.pin);
     let granted = match preflight::check_start(&config, placement.cpus.len()) {
@@ -59,7 +68,13 @@ fn serve(config: Config) -> Exit {
     if !granted.pin {
         placement = Placement::new(&cpus, config.server.shards, false);
     }
-    match start::serve(Arc::new(config), &placement, granted.connections) {
+    match start::serve(
+        Arc::new(config),
+        inputs,
+        hangups,
+        &placement,
+        granted.connections,
+    ) {
         Ok(()) => Exit::Done,
         Err(error) => {
             log::error!("{}", chain(&error));

@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ impl Attendance {
 
 /// A viewer of this shard as its account's home sees it.
 struct Present {
+    account: RefCell<Arc<Account>>,
+    address: IpAddr,
     visit: RefCell<Visit>,
     is_admitted: Cell<bool>,
     closed: Cell<Option<ViewerEnd>>,
@@ -136,7 +139,8 @@ pub struct Full;
 /// Cancel safety: dropping it takes the question back.
 pub async fn attend(
     shard: &Rc<Shard>,
-    account: &Account,
+    account: &Arc<Account>,
+    address: IpAddr,
     device: u64,
     channel: ChannelId,
 ) -> Result<Pass, Full> {
@@ -145,6 +149,8 @@ pub async fn attend(
     attendance.last_number.set(number);
     let now_us = shard.clock.now_us();
     let present = Rc::new(Present {
+        account: RefCell::new(Arc::clone(account)),
+        address,
         visit: RefCell::new(Visit {
             user: account.user.as_str().into(),
             number,
@@ -180,7 +186,10 @@ async fn ask(shard: &Rc<Shard>, limit: Limit, present: &Present) -> bool {
             // A player that changes the channel may still be closing its old connection.
             shard.clock.after(REFUSED_PAUSE).await;
         }
-        if present.closed.get() == Some(ViewerEnd::Replaced) {
+        if matches!(
+            present.closed.get(),
+            Some(ViewerEnd::Replaced | ViewerEnd::Revoked)
+        ) {
             return false;
         }
         if turn > 0 {
@@ -344,8 +353,38 @@ pub async fn confirm(shard: Rc<Shard>) {
     }
 }
 
+/// Ends the viewers whom the accounts in use do not allow, or not so many of; `unix_seconds` is the time of now.
+///
+/// Who has an account that stayed as it is, is not looked at. Where there are no accounts any more, everybody may stay.
+pub fn review(shard: &Rc<Shard>, unix_seconds: u64) {
+    let register = shard.register();
+    let attendance = &shard.attendance;
+    for present in attendance.present.borrow().values() {
+        let visit = present.visit();
+        let held = Arc::clone(&present.account.borrow());
+        let is_allowed = match register.accounts.of_user(&visit.user) {
+            Some(account) if Arc::ptr_eq(account, &held) => continue,
+            Some(account) => {
+                present.account.replace(Arc::clone(account));
+                account.login == held.login
+                    && account.permits(present.address, unix_seconds).is_ok()
+                    && account.may_watch(visit.channel)
+            }
+            None => register.accounts.is_open(),
+        };
+        if !is_allowed && present.closed.get().is_none() {
+            present.closed.set(Some(ViewerEnd::Revoked));
+            present.wake();
+        }
+    }
+    let limit = |user: &str| limit_of(shard, user);
+    let closed = attendance.roll.borrow_mut().enforce(limit);
+    close(shard, &closed);
+}
+
 fn limit_of(shard: &Shard, user: &str) -> Limit {
-    let account = shard.accounts.of_user(user);
+    let register = shard.register();
+    let account = register.accounts.of_user(user);
     account.map_or(NO_LIMIT, |account| account.limit())
 }
 

@@ -57,12 +57,26 @@ impl Hash {
             .is_ok()
     }
 
+    /// The PHC string, which is as secret as the password.
+    #[must_use]
+    pub(super) fn text(&self) -> String {
+        self.0.phc.to_string()
+    }
+
     /// How much work a check is, for telling which of two takes longer.
     #[must_use]
     pub fn cost(&self) -> u64 {
         u64::from(self.0.params.m_cost()) * u64::from(self.0.params.t_cost())
     }
 }
+
+impl PartialEq for Hash {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.phc == other.0.phc
+    }
+}
+
+impl Eq for Hash {}
 
 impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use glommio::sync::Semaphore;
@@ -46,7 +47,7 @@ impl Default for Logins {
 /// An account and what it was opened with.
 pub struct LoggedIn<'o> {
     /// The account.
-    pub account: Rc<Account>,
+    pub account: Arc<Account>,
     /// The first of the offered credentials that are right.
     pub credentials: &'o Credentials,
 }
@@ -77,7 +78,7 @@ pub async fn authenticate<'o>(
     address: IpAddr,
     offered: &'o [Credentials],
 ) -> Result<Option<LoggedIn<'o>>, Denied> {
-    if shard.accounts.is_open() {
+    if shard.register().accounts.is_open() {
         return Ok(None);
     }
     admit_address(shard, address)?;
@@ -109,14 +110,24 @@ async fn account_of(
     shard: &Rc<Shard>,
     address: IpAddr,
     credentials: &Credentials,
-) -> Result<Option<Rc<Account>>, Denied> {
-    let (hash, account) = match shard.accounts.examine(credentials) {
-        Examined::Open { hash, account } => (hash, account),
-        Examined::Right(account) => return Ok(Some(account)),
-        Examined::Wrong => return Ok(None),
-    };
-    let is_right = is_right(shard, address, credentials, hash, account.is_some()).await?;
-    Ok(account.filter(|_| is_right))
+) -> Result<Option<Arc<Account>>, Denied> {
+    loop {
+        let register = shard.register();
+        let (hash, account) = match register.accounts.examine(credentials) {
+            Examined::Open { hash, account } => (hash, account),
+            Examined::Right(account) => return Ok(Some(account)),
+            Examined::Wrong => return Ok(None),
+        };
+        drop(register);
+        let has_account = account.is_some();
+        let is_right = is_right(shard, address, credentials, hash, has_account).await?;
+        // While the check was made, the account may have become another: then it was of no use.
+        let register = shard.register();
+        let known = register.accounts.of_user(&credentials.user);
+        if known.map(Arc::as_ptr) == account.as_ref().map(Arc::as_ptr) {
+            return Ok(account.filter(|_| is_right));
+        }
+    }
 }
 
 /// Checks a hash when its turn comes, unless the outcome is known by then. Without an account nothing is right, but the
@@ -129,7 +140,10 @@ async fn is_right(
     has_account: bool,
 ) -> Result<bool, Denied> {
     let logins = &shard.logins;
-    let digest = logins.outcomes.borrow().digest(credentials);
+    let digest = {
+        let outcomes = logins.outcomes.borrow();
+        outcomes.digest(credentials, &hash, has_account)
+    };
     let known = || {
         let outcomes = logins.outcomes.borrow();
         outcomes.recall(digest, shard.clock.now_us())

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use self::hash::Hash;
 use self::roll::Limit;
@@ -28,7 +28,7 @@ pub mod until;
 
 /// The accounts of one configuration.
 pub struct Accounts {
-    by_user: HashMap<String, Rc<Account>>,
+    by_user: HashMap<String, Arc<Account>>,
     /// Compared when the user is unknown.
     nobody: Secret,
     /// The dearest of the accounts' hashes: what every wrong login costs, if there is one.
@@ -41,6 +41,20 @@ impl Accounts {
     /// Bound: a password of more than [`secret::PASSWORD_BYTES_MAX`] bytes never matches one that is known in clear.
     #[must_use]
     pub fn new(accounts: &[Account]) -> Self {
+        Self::of(accounts, |account| Arc::new(account.clone()))
+    }
+
+    /// Those of the configuration that comes after; one that stays as it is remains the very same.
+    #[must_use]
+    pub fn followed_by(&self, accounts: &[Account]) -> Self {
+        Self::of(accounts, |account| {
+            let known = self.by_user.get(&account.user);
+            let known = known.filter(|known| ***known == *account);
+            known.map_or_else(|| Arc::new(account.clone()), Arc::clone)
+        })
+    }
+
+    fn of(accounts: &[Account], take: impl Fn(&Account) -> Arc<Account>) -> Self {
         let hashes = accounts.iter().filter_map(|account| match &account.login {
             Login::Hash(hash) => Some(hash),
             Login::Password(_) => None,
@@ -49,7 +63,7 @@ impl Accounts {
             decoy: hashes.max_by_key(|hash| hash.cost()).cloned(),
             by_user: accounts
                 .iter()
-                .map(|account| (account.user.clone(), Rc::new(account.clone())))
+                .map(|account| (account.user.clone(), take(account)))
                 .collect(),
             nobody: Secret::new("nobody"),
         }
@@ -63,7 +77,7 @@ impl Accounts {
 
     /// The account of a user, whoever asks.
     #[must_use]
-    pub fn of_user(&self, user: &str) -> Option<&Rc<Account>> {
+    pub fn of_user(&self, user: &str) -> Option<&Arc<Account>> {
         self.by_user.get(user)
     }
 
@@ -85,7 +99,7 @@ impl Accounts {
         };
         let is_right = password.matches(offered.password.expose());
         match (account, &self.decoy) {
-            (Some(account), _) if is_right => Examined::Right(Rc::clone(account)),
+            (Some(account), _) if is_right => Examined::Right(Arc::clone(account)),
             (_, Some(decoy)) => Examined::Open {
                 hash: decoy.clone(),
                 account: None,
@@ -111,16 +125,16 @@ pub enum Examined {
         /// What the password has to match.
         hash: Hash,
         /// Without it the credentials are wrong whatever the check says.
-        account: Option<Rc<Account>>,
+        account: Option<Arc<Account>>,
     },
     /// They are those of this account.
-    Right(Rc<Account>),
+    Right(Arc<Account>),
     /// They are no account's.
     Wrong,
 }
 
 /// What an account's password is known by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     /// Its Argon2 hash.
     Hash(Hash),

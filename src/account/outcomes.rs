@@ -1,6 +1,6 @@
 //! How checks of hashes ended, for players that come back. (pure)
 //!
-//! What is remembered is a keyed digest of user and password with the outcome, never either of them. The rule: wrong
+//! What is remembered is a keyed digest of user, password and hash with the outcome, never any of them. The rule: wrong
 //! guesses, of which there is no end, never push out what is known of right ones.
 
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ use ring::hmac;
 use ring::rand::SystemRandom;
 
 use crate::account::Credentials;
+use crate::account::hash::Hash;
 
 /// The outcomes of late.
 ///
@@ -23,7 +24,7 @@ pub struct Outcomes {
     wrong: Kept,
 }
 
-/// Stands for a user and a password; made with a key that only this process has.
+/// Stands for a user, a password and what it was checked against; made with a key that only this process has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
@@ -39,13 +40,18 @@ impl Outcomes {
         }
     }
 
-    /// What these credentials are remembered by.
+    /// What a check of these credentials against a hash is remembered by, with an account or without.
+    ///
+    /// Shape: another for each hash, so that what was checked against an account's old one says nothing of its new one.
     #[must_use]
-    pub fn digest(&self, offered: &Credentials) -> Option<Digest> {
+    pub fn digest(&self, offered: &Credentials, hash: &Hash, has_account: bool) -> Option<Digest> {
         let mut context = hmac::Context::with_key(self.key.as_ref()?);
-        // The length in front tells "ab" with "c" from "a" with "bc".
-        context.update(&(offered.user.len() as u64).to_be_bytes());
-        context.update(offered.user.as_bytes());
+        // The lengths in front tell "ab" with "c" from "a" with "bc".
+        for part in [&offered.user, &hash.text()] {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        context.update(&[u8::from(has_account)]);
         context.update(offered.password.expose().as_bytes());
         context.sign().as_ref().try_into().ok().map(Digest)
     }
@@ -121,6 +127,14 @@ mod tests {
     use super::*;
     use crate::account::secret::Secret;
 
+    fn hash() -> Hash {
+        let salted = "$argon2id$v=19$m=256,t=1,p=1$Y29yZWNhc3Qtc2FsdC0xNg";
+        Hash::parse(&format!(
+            "{salted}$A0VP5vAbqLcTc1IpeY8no+G7BdQpfrKds1/Mgcpgqr4"
+        ))
+        .unwrap()
+    }
+
     fn offer(user: &str, password: &str) -> Credentials {
         Credentials {
             user: user.to_owned(),
@@ -132,8 +146,8 @@ mod tests {
     fn an_outcome_is_known_until_its_time_is_over() {
         let mut outcomes = Outcomes::new();
         let (right, wrong) = (
-            outcomes.digest(&offer("a", "1")),
-            outcomes.digest(&offer("a", "2")),
+            outcomes.digest(&offer("a", "1"), &hash(), true),
+            outcomes.digest(&offer("a", "2"), &hash(), true),
         );
         assert_eq!(outcomes.recall(right, 0), None);
         outcomes.remember(right, true, 0);
@@ -147,17 +161,33 @@ mod tests {
     #[test]
     fn no_two_pairs_share_a_digest_and_no_two_processes_a_key() {
         let outcomes = Outcomes::new();
-        let digest = |user, password| outcomes.digest(&offer(user, password)).unwrap();
+        let digest = |user, password| {
+            outcomes
+                .digest(&offer(user, password), &hash(), true)
+                .unwrap()
+        };
         assert!(digest("ab", "c") == digest("ab", "c"));
         assert!(digest("ab", "c") != digest("a", "bc"));
-        assert!(Outcomes::new().digest(&offer("ab", "c")) != outcomes.digest(&offer("ab", "c")));
+        let of_another = Outcomes::new().digest(&offer("ab", "c"), &hash(), true);
+        assert!(of_another.unwrap() != digest("ab", "c"));
+    }
+
+    #[test]
+    fn an_outcome_says_nothing_of_another_hash_or_of_an_account_that_came_later() {
+        let outcomes = Outcomes::new();
+        let other = "$argon2id$v=19$m=256,t=1,p=1$Y29yZWNhc3Qtc2FsdC0xNg$A0VP5vAbqLcTc1IpeY8no+G7BdQpfrKds1/Mgcpgqr8";
+        let other = Hash::parse(other).unwrap();
+        let offered = offer("a", "1");
+        let known = outcomes.digest(&offered, &hash(), true).unwrap();
+        assert!(outcomes.digest(&offered, &hash(), false).unwrap() != known);
+        assert!(outcomes.digest(&offered, &other, true).unwrap() != known);
     }
 
     #[test]
     fn without_a_key_nothing_is_remembered() {
         let mut outcomes = Outcomes::new();
         outcomes.key = None;
-        let digest = outcomes.digest(&offer("a", "1"));
+        let digest = outcomes.digest(&offer("a", "1"), &hash(), true);
         outcomes.remember(digest, true, 0);
         assert_eq!(outcomes.recall(digest, 1), None);
     }
@@ -165,15 +195,15 @@ mod tests {
     #[test]
     fn any_number_of_wrong_guesses_leaves_the_right_ones_known() {
         let mut outcomes = Outcomes::new();
-        let right = outcomes.digest(&offer("a", "right"));
+        let right = outcomes.digest(&offer("a", "right"), &hash(), true);
         outcomes.remember(right, true, 0);
         for guess in 0..OUTCOMES_MAX + 50 {
-            let digest = outcomes.digest(&offer("a", &guess.to_string()));
+            let digest = outcomes.digest(&offer("a", &guess.to_string()), &hash(), true);
             outcomes.remember(digest, false, guess as u64);
         }
         assert_eq!(outcomes.wrong.0.len(), OUTCOMES_MAX);
         assert_eq!(outcomes.recall(right, 5_000), Some(true));
-        let oldest = outcomes.digest(&offer("a", "0"));
+        let oldest = outcomes.digest(&offer("a", "0"), &hash(), true);
         assert_eq!(outcomes.recall(oldest, 5_000), None);
     }
 }

@@ -109,11 +109,17 @@ impl Roll {
                 confirmed_us: now_us,
             });
         }
+        let closed = self.enforce(limit);
+        self.entries.retain(|_, entries| !entries.is_empty());
+        closed
+    }
+
+    /// Takes out as many viewers of each account as are too many, and names them: they have to end.
+    pub fn enforce(&mut self, limit: impl Fn(&str) -> Limit) -> Vec<Closed> {
         let mut closed = Vec::new();
         for (user, entries) in &mut self.entries {
             closed.extend(enforce(entries, limit(user)));
         }
-        self.entries.retain(|_, entries| !entries.is_empty());
         closed
     }
 
@@ -236,6 +242,28 @@ mod tests {
             );
             assert_eq!(roll.viewers("anna"), 1);
         }
+    }
+
+    #[test]
+    fn a_limit_that_was_lowered_ends_as_many_as_are_too_many() {
+        let mut roll = Roll::default();
+        for number in 1..=4 {
+            roll.arrive(
+                0,
+                visit(number),
+                Limit {
+                    viewers_max: 0,
+                    ..TWO
+                },
+                0,
+            );
+        }
+        let closed = roll.enforce(|_| TWO);
+        let oldest = [(0, 1, ViewerEnd::AtLimit), (0, 2, ViewerEnd::AtLimit)];
+        assert_eq!(ends(&closed), oldest);
+        let closed = roll.enforce(|_| REFUSE_ONE);
+        assert_eq!(ends(&closed), [(0, 4, ViewerEnd::AtLimit)]);
+        assert_eq!(roll.enforce(|_| REFUSE_ONE), []);
     }
 
     #[test]

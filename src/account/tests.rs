@@ -155,3 +155,14 @@ fn an_account_that_names_its_channels_has_no_others() {
     assert!(account.may_watch(configured(7)));
     assert!(!account.may_watch(configured(8)) && !account.may_watch(dynamic));
 }
+
+#[test]
+fn an_account_that_stays_as_it_is_remains_the_very_same() {
+    let before = Accounts::new(&[in_clear("anna", "apple"), hashed("ben", HASH)]);
+    let after = before.followed_by(&[hashed("ben", HASH), in_clear("anna", "Apple")]);
+    let same = |user| Arc::ptr_eq(before.of_user(user).unwrap(), after.of_user(user).unwrap());
+    assert!(same("ben"));
+    assert!(!same("anna"));
+    assert_eq!(opened(&after, "anna", "apple"), None);
+    assert_eq!(opened(&after, "anna", "Apple").as_deref(), Some("anna"));
+}

@@ -102,7 +102,8 @@ fn is_this_host(host: Option<&str>) -> bool {
 
 /// Health is for everybody; the rest is for who has the token, if one is set.
 fn authorize(shard: &Shard, request: &Request) -> Result<(), Refusal> {
-    let Some(token) = &shard.config().admin.token else {
+    let config = shard.config();
+    let Some(token) = &config.admin.token else {
         return Ok(());
     };
     let offered = request.authorization.as_ref().map(Secret::expose);
@@ -130,6 +131,12 @@ async fn metrics(shard: &Rc<Shard>) -> String {
         &families::START_TIME,
         Labels::default(),
         started_us,
+    ));
+    let reloaded = shard.reloads.last().duration_since(SystemTime::UNIX_EPOCH);
+    samples.push(Sample::seconds(
+        &families::CONFIG_LAST_RELOAD,
+        Labels::default(),
+        reloaded.map_or(0, crate::clock::micros),
     ));
     let dropped = crate::log::dropped_lines();
     samples.push(Sample::count(

@@ -13,6 +13,7 @@ use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::media::Media;
 use crate::channel::ring::Ring;
+use crate::channel::terms::Terms;
 use crate::channel::wakers::Wakers;
 use crate::channel::{End, Phase};
 use crate::clock::micros;
@@ -30,12 +31,8 @@ use crate::ts::packet::{PID_NULL, SYNC};
 pub struct Home {
     /// The channel.
     pub id: ChannelId,
-    /// What operators call it.
-    pub name: String,
-    /// Its limits.
-    pub limits: Stream,
-    /// Where its bytes come from, in order of preference.
-    pub upstreams: Vec<Upstream>,
+    /// What the configuration says of it.
+    pub terms: Terms,
     /// What is counted for it on this shard.
     pub counters: Rc<ChannelCounters>,
     /// Signalled when a shard subscribes or unsubscribes.
@@ -69,7 +66,7 @@ impl Home {
     #[must_use]
     pub fn new(
         id: ChannelId,
-        name: String,
+        name: &str,
         limits: Stream,
         upstreams: Vec<Upstream>,
         counters: Rc<ChannelCounters>,
@@ -79,9 +76,7 @@ impl Home {
         counters.media.watch(&media);
         Self {
             id,
-            name,
-            limits,
-            upstreams,
+            terms: Terms::new(name, limits, upstreams),
             counters,
             audience: Wakers::default(),
             media,
@@ -314,6 +309,24 @@ impl Home {
             index += 1;
         }
         is_complete
+    }
+
+    /// Tells the shards that follow under this id that it has ended; they follow no longer.
+    pub fn end_of(&self, channel: ChannelId, end: End, mut deliver: impl FnMut(usize, Message)) {
+        let mut followers = self.followers.borrow_mut();
+        let (left, ended) = followers.drain(..).partition(|it| it.channel != channel);
+        *followers = left;
+        drop(followers);
+        let ended: Vec<Follower> = ended;
+        for follower in ended {
+            let message = Message::Ended {
+                channel,
+                epoch: follower.epoch,
+                end,
+            };
+            deliver(follower.shard, message);
+        }
+        self.audience.wake_all();
     }
 
     /// Tells every following shard that the channel has ended; nobody follows afterwards.

@@ -14,6 +14,7 @@ pub mod relay;
 pub mod ring;
 pub mod standing;
 pub mod table;
+pub mod terms;
 pub mod wakers;
 
 use thiserror::Error;
@@ -25,6 +26,10 @@ pub enum End {
     Drained,
     /// The channel never started.
     NotStarted(NotStarted),
+    /// It is not offered any more.
+    Removed,
+    /// Accounts are asked for since a new configuration, and its viewers have none.
+    Revoked,
     /// Every upstream was lost for as long as a start may take.
     UpstreamLost,
 }

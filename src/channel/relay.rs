@@ -24,8 +24,9 @@ pub struct Relay {
     pub id: ChannelId,
     /// Tells this subscription from earlier ones of the same channel.
     pub epoch: u64,
-    /// The channel's limits.
-    pub limits: Stream,
+    /// The shard that was asked for the channel.
+    pub home: Cell<usize>,
+    limits: RefCell<Rc<Stream>>,
     /// What is counted for the channel on this shard.
     pub counters: Rc<ChannelCounters>,
     /// Tasks that wait for the next chunk, or for the end, to begin.
@@ -51,7 +52,8 @@ impl Relay {
         Self {
             id,
             epoch,
-            limits,
+            home: Cell::new(0),
+            limits: RefCell::new(Rc::new(limits)),
             counters,
             news: Wakers::default(),
             groups: Default::default(),
@@ -62,6 +64,20 @@ impl Relay {
             ring: RefCell::new(ring),
             viewers: Cell::new(0),
             end: Cell::new(None),
+        }
+    }
+
+    /// The channel's limits now.
+    #[must_use]
+    pub fn limits(&self) -> Rc<Stream> {
+        Rc::clone(&self.limits.borrow())
+    }
+
+    /// Takes what an open channel can take of other limits.
+    pub fn take_limits(&self, limits: &Stream) {
+        let taken = limits.taken_over(&self.limits());
+        if *self.limits() != taken {
+            self.limits.replace(Rc::new(taken));
         }
     }
 

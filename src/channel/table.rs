@@ -13,6 +13,7 @@ use crate::channel::relay::Relay;
 use crate::channel::wakers::Wakers;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
+use crate::config::Upstream;
 
 /// The channels of one shard.
 #[derive(Default)]
@@ -116,7 +117,7 @@ impl Table {
             .get(&relay.id)
             .is_some_and(|current| current.epoch == relay.epoch);
         if viewers == 0 && is_current {
-            let until_us = now_us + micros(relay.limits.linger);
+            let until_us = now_us + micros(relay.limits().linger);
             self.linger_until_us.borrow_mut().insert(relay.id, until_us);
             self.lingering.wake_all();
         }
@@ -148,11 +149,22 @@ impl Drop for Seat {
 #[derive(Default)]
 pub struct Homes {
     open: RefCell<HashMap<ChannelId, Rc<Home>>>,
-    aliases: RefCell<HashMap<ChannelId, ChannelId>>,
+    aliases: RefCell<HashMap<ChannelId, Alias>>,
     contents: RefCell<HashMap<Hash, ChannelId>>,
     infohashes: RefCell<HashMap<Content, Hash>>,
     refusals: RefCell<HashMap<ChannelId, Refusal>>,
     playlists_us: RefCell<HashMap<ChannelId, u64>>,
+}
+
+/// A channel that is another name of an open one.
+#[derive(Clone)]
+pub struct Alias {
+    /// Its id.
+    pub id: ChannelId,
+    /// The channel that plays the same.
+    pub of: ChannelId,
+    /// Where it was to come from when that was found out.
+    pub upstreams: Rc<[Upstream]>,
 }
 
 #[derive(Clone, Copy)]
@@ -165,7 +177,8 @@ impl Homes {
     /// The open home that serves a channel, under its own id or as the alias of another.
     #[must_use]
     pub fn serving(&self, id: ChannelId) -> Option<Rc<Home>> {
-        let id = self.aliases.borrow().get(&id).copied().unwrap_or(id);
+        let alias = self.aliases.borrow().get(&id).map(|alias| alias.of);
+        let id = alias.unwrap_or(id);
         self.open.borrow().get(&id).cloned()
     }
 
@@ -198,13 +211,27 @@ impl Homes {
     /// Closes a channel, and with it what it was known as.
     pub fn close(&self, id: ChannelId) {
         self.open.borrow_mut().remove(&id);
-        self.aliases.borrow_mut().retain(|_, to| *to != id);
+        self.aliases.borrow_mut().retain(|_, alias| alias.of != id);
         self.release(id);
     }
 
-    /// Makes `id` another name of the open channel `of`.
-    pub fn alias(&self, id: ChannelId, of: ChannelId) {
-        self.aliases.borrow_mut().insert(id, of);
+    /// Makes a channel another name of the open channel `of`; `upstreams` is where it was to come from.
+    pub fn alias(&self, id: ChannelId, of: ChannelId, upstreams: Rc<[Upstream]>) {
+        let alias = Alias { id, of, upstreams };
+        self.aliases.borrow_mut().insert(id, alias);
+    }
+
+    /// The other names of a channel.
+    #[must_use]
+    pub fn aliases_of(&self, of: ChannelId) -> Vec<Alias> {
+        let aliases = self.aliases.borrow();
+        let of_it = aliases.values().filter(|alias| alias.of == of);
+        of_it.cloned().collect()
+    }
+
+    /// Makes a channel one of its own again.
+    pub fn forget_alias(&self, id: ChannelId) {
+        self.aliases.borrow_mut().remove(&id);
     }
 
     /// Says that `id` plays this content, unless another channel does.
@@ -253,6 +280,11 @@ impl Homes {
             mentioned.insert(id, now_us);
         }
         is_first
+    }
+
+    /// Forgets which channels did not start: what they are made of may be another by now.
+    pub fn forget_refusals(&self) {
+        self.refusals.borrow_mut().clear();
     }
 
     /// Why the channel did not start a moment ago, if that is still remembered at `now_us`.

@@ -3,7 +3,7 @@
 //! The rule: a value that a URL carries (user, password) is refused here if a player or a proxy would change it on the
 //! way, and no error shows a password or a hash.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use toml::value::Datetime;
@@ -27,13 +27,9 @@ pub(super) fn accounts(
     folder: &Path,
     report: &mut Report,
 ) -> Vec<Account> {
+    let offered = Offered::new(channels);
     // Of channels that could not be read the numbers are not known, and their own errors say enough.
-    let known = report.errors.is_empty().then_some(channels);
-    let in_group = |group: &str| {
-        let channels = channels.iter();
-        let of_group = channels.filter(move |it| it.group.as_deref() == Some(group));
-        of_group.map(|it| it.id).collect::<Vec<_>>()
-    };
+    let known = report.errors.is_empty().then_some(&offered);
     let mut first_of_user = HashMap::new();
     let mut accounts = Vec::with_capacity(nodes.len());
     for (path, node) in nodes {
@@ -52,7 +48,7 @@ pub(super) fn accounts(
         let mut channels = channels_of(&mut reader, known);
         let groups = groups(&mut reader, known);
         if !groups.is_empty() {
-            let members = groups.iter().flat_map(|group| in_group(group));
+            let members = groups.iter().flat_map(|group| offered.in_group(group));
             channels.get_or_insert_default().extend(members);
         }
         let viewers_max = reader.size("viewers_max", 0..=1_000_000, 0);
@@ -72,6 +68,31 @@ pub(super) fn accounts(
         }
     }
     accounts
+}
+
+/// The channels that accounts can name, for thousands of either.
+struct Offered<'c> {
+    ids: HashSet<u32>,
+    by_group: HashMap<&'c str, Vec<u32>>,
+}
+
+impl<'c> Offered<'c> {
+    fn new(channels: &'c [Channel]) -> Self {
+        let mut by_group: HashMap<&str, Vec<u32>> = HashMap::new();
+        for channel in channels {
+            if let Some(group) = &channel.group {
+                by_group.entry(group).or_default().push(channel.id);
+            }
+        }
+        Self {
+            ids: channels.iter().map(|channel| channel.id).collect(),
+            by_group,
+        }
+    }
+
+    fn in_group(&self, group: &str) -> impl Iterator<Item = u32> {
+        self.by_group.get(group).into_iter().flatten().copied()
+    }
 }
 
 fn user(text: String) -> Result<String, Fault> {
@@ -162,17 +183,16 @@ fn valid_until(reader: &mut Reader<'_>) -> Option<Until> {
     until
 }
 
-fn channels_of(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> Option<BTreeSet<u32>> {
+fn channels_of(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> Option<BTreeSet<u32>> {
     if !reader.has("channels") {
         return None;
     }
-    let known: Option<BTreeSet<u32>> = known.map(|it| it.iter().map(|it| it.id).collect());
     let mut channels = BTreeSet::new();
     for Node { origin, value } in items(reader, "channels", CHANNELS_MAX) {
         let number = whole_in(value, &(1..=u64::from(u32::MAX)));
         let channel = number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let fault = match channel {
-            Ok(channel) if known.as_ref().is_none_or(|it| it.contains(&channel)) => {
+            Ok(channel) if known.is_none_or(|it| it.ids.contains(&channel)) => {
                 channels.insert(channel);
                 continue;
             }
@@ -187,13 +207,12 @@ fn channels_of(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> Option<BTr
     Some(channels)
 }
 
-fn groups(reader: &mut Reader<'_>, known: Option<&[Channel]>) -> BTreeSet<String> {
+fn groups(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> BTreeSet<String> {
     let mut groups = BTreeSet::new();
     for Node { origin, value } in items(reader, "groups", CHANNELS_MAX) {
         let fault = match value {
             Value::Text(text) => {
-                let is_group = |it: &Channel| it.group.as_ref() == Some(&text);
-                if known.is_none_or(|known| known.iter().any(is_group)) {
+                if known.is_none_or(|known| known.by_group.contains_key(text.as_str())) {
                     groups.insert(text);
                     continue;
                 }

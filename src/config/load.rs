@@ -28,6 +28,18 @@ pub struct Inputs {
     pub variables: Vec<(OsString, OsString)>,
 }
 
+impl Inputs {
+    /// What a configuration is read from again that came from there. A file that was found once is not done without.
+    #[must_use]
+    pub fn again(self, provenance: &Provenance) -> Self {
+        let found = provenance.file().map(Path::to_path_buf);
+        Self {
+            file: self.file.or(found),
+            ..self
+        }
+    }
+}
+
 impl Config {
     /// Reads the configuration: file, then variables on top, then flags on top.
     ///

@@ -6,9 +6,10 @@
 //!
 //! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
 //! bounds), `sections`, `entries` and `accounts` (which keys there are), with `listen` and `front` for the listeners;
-//! `show` prints the result.
+//! `show` prints the result, `difference` compares two.
 
 mod accounts;
+pub mod difference;
 mod entries;
 mod error;
 mod front;
@@ -44,7 +45,7 @@ use crate::account::until::Until;
 use crate::channel::id::Content;
 
 /// Everything that an operator decides.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The stream listeners and the shards.
     pub server: Server,
@@ -112,7 +113,7 @@ pub enum Shards {
 }
 
 /// `[admin]`: the operator's listener.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Admin {
     /// Where it listens. Shape: port 0 is any free port.
     pub listen: SocketAddr,
@@ -231,7 +232,7 @@ impl fmt::Debug for Engine {
 }
 
 /// One `[[channel]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     /// The number that URLs carry. Bound: from 1.
     pub id: u32,
@@ -270,7 +271,7 @@ impl Channel {
 }
 
 /// Where a channel's bytes come from.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Upstream {
     /// An AceStream engine.
     Ace {
@@ -309,7 +310,7 @@ impl fmt::Debug for Upstream {
 }
 
 /// One `[[account]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
     /// Its name. Shape: 1 to 64 of `A-Za-z0-9._@-`, no path of ours.
     pub user: String,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod channels;
+mod difference;
 mod server;
 
 use std::collections::BTreeSet;

@@ -109,7 +109,7 @@ pub enum ListenError {
     },
 }
 
-/// Accepts connections for ever and gives each to `answer` as a task of its own. Must be all that its task awaits.
+/// Accepts connections for ever and gives each to `answer` as a task of its own, with the front of the time. Must be all that its task awaits.
 ///
 /// Those of a Unix socket, which only viewers have, are handed out to all shards.
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
@@ -117,7 +117,7 @@ pub async fn run<F>(
     shard: Rc<Shard>,
     socket: OwnedFd,
     permits: Arc<Permits>,
-    front: Arc<Front>,
+    front: fn(&Shard) -> Arc<Front>,
     answer: fn(Rc<Shard>, Connection) -> F,
 ) where
     F: Future<Output = ()> + 'static,
@@ -137,7 +137,7 @@ pub async fn run<F>(
                 hand_out(&shard, turn, stream, permit);
             }
             Ok(stream) => {
-                if let Some(connection) = prepare_tcp(&shard, stream, permit, &front) {
+                if let Some(connection) = prepare_tcp(&shard, stream, permit, front(&shard)) {
                     shard.spawn("connection", answer(Rc::clone(&shard), connection));
                 }
             }
@@ -205,7 +205,7 @@ fn prepare_tcp(
     shard: &Rc<Shard>,
     stream: TcpStream,
     permit: Permit,
-    front: &Arc<Front>,
+    front: Arc<Front>,
 ) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
     let set = || {
@@ -227,7 +227,7 @@ fn prepare_tcp(
         log::debug!("an accepted connection could not be set up error=\"{error}\"");
         return None;
     }
-    Some(Connection::new(stream, peer, permit, Arc::clone(front)))
+    Some(Connection::new(stream, peer, permit, front))
 }
 
 /// One descriptor kept for the moment when there is none left, so that a refusal can still be said.

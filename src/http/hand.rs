@@ -41,7 +41,7 @@ pub struct Handed {
 /// The shard that a request for a channel is offered to, if this one does not follow the channel.
 #[must_use]
 pub fn offered_to(shard: &Shard, channel: ChannelId) -> Option<usize> {
-    let home = shard.home(channel);
+    let home = shard.register().first_asked(channel);
     (home != shard.index && shard.table.relay(channel).is_none()).then_some(home)
 }
 

@@ -5,8 +5,10 @@
 //! nobody with it.
 
 use std::future::{Future, poll_fn};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,7 +28,7 @@ use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
 use crate::http::route::{self, Ask, Route};
 use crate::http::site;
-use crate::metrics::Reject;
+use crate::metrics::{Reject, ViewerEnd};
 use crate::shard::feed::Message;
 use crate::shard::permits::Permit;
 use crate::shard::{Offer, Shard};
@@ -131,7 +133,8 @@ enum Asked {
 struct Wish {
     offer: Offer,
     /// None where everybody may watch.
-    account: Option<Rc<Account>>,
+    account: Option<Arc<Account>>,
+    address: IpAddr,
     device: u64,
 }
 
@@ -167,6 +170,7 @@ async fn judge(
     Ok(Asked::Watch(Box::new(Wish {
         offer,
         account,
+        address,
         device: attendance::device(address, request.user_agent.as_deref()),
     })))
 }
@@ -193,19 +197,26 @@ async fn watch(
     asked_us: u64,
 ) -> Result<(), (Connection, Refusal)> {
     let counted = Counted::new(shard);
-    let Wish { offer, device, .. } = wish;
+    let Wish {
+        offer,
+        address,
+        device,
+        ..
+    } = wish;
     let pass = match &wish.account {
         None => None,
-        Some(account) => match attendance::attend(shard, account, *device, offer.id).await {
-            Ok(pass) => Some(pass),
-            Err(full) if account.at_limit == AtLimit::Refuse => {
-                return Err((connection, full.into()));
+        Some(account) => {
+            match attendance::attend(shard, account, *address, *device, offer.id).await {
+                Ok(pass) => Some(pass),
+                Err(full) if account.at_limit == AtLimit::Refuse => {
+                    return Err((connection, full.into()));
+                }
+                Err(_) => {
+                    give_way(shard);
+                    return Ok(());
+                }
             }
-            Err(_) => {
-                give_way(shard);
-                return Ok(());
-            }
-        },
+        }
     };
     let Some(permit) = place(shard, wish.account.as_deref()).await else {
         return Err((connection, Refusal::Busy));
@@ -270,10 +281,13 @@ async fn first_media(
 ) -> Result<Start, NoRequest> {
     let news = relay.news.place();
     let mut overdue = shard.clock.after(limit);
-    let burst_us = micros(relay.limits.burst);
+    let burst_us = micros(relay.limits().burst);
     let mut input_left = BODY_BYTES_MAX;
     poll_fn(|cx| {
         if let Some(pass) = pass {
+            if pass.closed() == Some(ViewerEnd::Revoked) {
+                return Poll::Ready(Err(NoRequest::Refused(Refusal::BadLogin)));
+            }
             if pass.closed().is_some() {
                 give_way(shard);
                 return Poll::Ready(Err(NoRequest::Gone));
@@ -331,6 +345,8 @@ fn not_started(end: End) -> Refusal {
         End::NotStarted(NotStarted::Playlist) => Refusal::UpstreamPlaylist,
         End::NotStarted(NotStarted::Refused) | End::UpstreamLost => Refusal::UpstreamRefused,
         End::NotStarted(NotStarted::Timeout) => Refusal::NoMedia,
+        End::Removed => Refusal::UnknownChannel,
+        End::Revoked => Refusal::BadLogin,
     }
 }
 

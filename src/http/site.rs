@@ -69,7 +69,7 @@ pub(super) async fn answer(
         None => offered.first(),
     };
     let standing = standing(shard, account).await;
-    let base = public_base(request, connection, config);
+    let base = public_base(request, connection, &config);
     let page = Asked {
         page: ask.page,
         form: &form,
@@ -80,7 +80,7 @@ pub(super) async fn answer(
     let listing = if is_wrong {
         xtream::wrong_login()
     } else {
-        page.listing(config, &asker)
+        page.listing(&config, &asker)
     };
     let answer = page.answer(&listing, credentials, request.keep_alive);
     send(shard, connection, request.method, &answer, &listing, &asker).await

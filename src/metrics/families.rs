@@ -46,6 +46,8 @@ families! {
     ACCEPT_ERRORS = Counter "accept_errors_total": "Errors of accept; none of them ends a listener.";
     BUILD_INFO = Gauge "build_info" by "version": "Always 1; the version is the label.";
     CHUNKS = Counter "chunks_total": "Chunks published; the null packets of a silence are none.";
+    CONFIG_LAST_RELOAD = Gauge "config_last_reload_seconds": "When the configuration in use was read, in seconds since 1970.";
+    CONFIG_RELOADS = Counter "config_reloads_total" by "result": "Times that the configuration was read again.";
     ENGINE_SESSIONS = Gauge "engine_sessions": "Playback sessions open on the AceStream engine.";
     FANOUT_DELAY = Histogram "fanout_delay_seconds": "Time from a chunk's completion to its last byte being handed to the kernel for a viewer.";
     FEED_LOST_CHUNKS = Counter "feed_lost_chunks_total": "Chunks that left the ring before a shard was told of them.";

@@ -11,11 +11,12 @@ pub mod sample;
 pub mod text;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::rc::Rc;
 
 use crate::channel::id::ChannelId;
+use crate::config::Channel;
 use crate::metrics::histogram::Histogram;
 use crate::metrics::media::OpenMedia;
 pub use crate::metrics::sample::{Labels, Sample, Value};
@@ -111,6 +112,8 @@ reasons! {
     ViewerEnd {
         /// Its account may have so many viewers, and a newer one came.
         AtLimit = "at_limit",
+        /// Its channel is not offered any more since a new configuration.
+        ChannelRemoved = "channel_removed",
         /// corecast drains: its deadline came.
         Drain = "drain",
         /// A fault of ours ended the viewer's task.
@@ -121,6 +124,8 @@ reasons! {
         PeerLost = "peer_lost",
         /// Its account may have so many viewers, and its own device opened the channel anew.
         Replaced = "replaced",
+        /// Its account was removed, or changed so that it does not allow this viewer any more.
+        Revoked = "revoked",
         /// The viewer took no byte for `write_stall_ms`.
         Stalled = "stalled",
         /// The viewer left the ring and the channel is set to drop such viewers.
@@ -177,6 +182,16 @@ reasons! {
         Refused = "refused",
         /// It did not answer in time.
         Timeout = "timeout",
+    }
+}
+
+reasons! {
+    /// What came of reading the configuration again.
+    Reload {
+        /// It is in use.
+        Ok = "ok",
+        /// It had errors, and the one before is in use.
+        Refused = "refused",
     }
 }
 
@@ -343,18 +358,55 @@ pub struct ShardCounters {
     /// Calls that handed viewers bytes.
     pub send_calls: Counter,
     rejects: PerReason<{ Reject::ALL.len() }>,
+    reloads: PerReason<{ Reload::ALL.len() }>,
     channels: RefCell<BTreeMap<Label, Rc<ChannelCounters>>>,
+    /// Until when what was counted for removed channels is told.
+    removed_us: RefCell<BTreeMap<Label, u64>>,
 }
 
 impl ShardCounters {
-    /// The counters of one channel; made at first use, kept for good (labels are configured channels and one more).
+    /// The counters of one channel; made at first use, kept while the channel is configured.
     pub fn channel(&self, label: Label) -> Rc<ChannelCounters> {
         Rc::clone(self.channels.borrow_mut().entry(label).or_default())
+    }
+
+    /// Counts for these configured channels from now on. What was counted for others is told until `forget_us`, so that
+    /// it is seen how their viewers ended.
+    pub fn offer(&self, channels: &[Channel], forget_us: u64) {
+        let offered: BTreeSet<_> = channels.iter().map(|it| Label::Channel(it.id)).collect();
+        let mut counted = self.channels.borrow_mut();
+        let mut removed = self.removed_us.borrow_mut();
+        for label in counted.keys().filter(|label| **label != Label::Dynamic) {
+            if offered.contains(label) {
+                removed.remove(label);
+            } else {
+                removed.entry(*label).or_insert(forget_us);
+            }
+        }
+        for label in offered {
+            counted.entry(label).or_default();
+        }
+    }
+
+    /// Forgets the channels that were removed and whose time is over.
+    pub fn forget(&self, now_us: u64) {
+        let mut channels = self.channels.borrow_mut();
+        self.removed_us.borrow_mut().retain(|label, until_us| {
+            if *until_us <= now_us {
+                channels.remove(label);
+            }
+            *until_us > now_us
+        });
     }
 
     /// Counts a request that was not given a stream.
     pub fn rejected(&self, reason: Reject) {
         self.rejects.add(reason);
+    }
+
+    /// Counts that the configuration was read again.
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.add(result);
     }
 
     /// All that this shard has counted; `busy_us` is the CPU time its thread has used.
@@ -378,9 +430,67 @@ impl ShardCounters {
             let labels = Labels::default().with(cause);
             samples.push(Sample::count(&families::VIEWER_REJECTS, labels, count));
         }
+        for (cause, count) in self.reloads.values::<Reload>() {
+            let labels = Labels::default().with(cause);
+            samples.push(Sample::count(&families::CONFIG_RELOADS, labels, count));
+        }
         for (label, counters) in self.channels.borrow().iter() {
             counters.sample(*label, shard, &mut samples);
         }
         samples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Stream;
+
+    fn channel(id: u32) -> Channel {
+        Channel {
+            id,
+            name: "a".into(),
+            group: None,
+            logo: None,
+            epg_id: None,
+            number: id,
+            stream: Stream::default(),
+            upstreams: Vec::new(),
+        }
+    }
+
+    /// The channels of which the metrics tell.
+    fn told(counters: &ShardCounters) -> BTreeSet<String> {
+        let samples = counters.samples(0, 0);
+        let labels = samples.iter().filter_map(|sample| sample.labels.channel);
+        labels.map(|label| label.to_string()).collect()
+    }
+
+    #[test]
+    fn a_removed_channel_is_told_of_until_its_time_is_over() {
+        let counters = ShardCounters::default();
+        counters.channel(Label::Dynamic);
+        counters.offer(&[channel(1), channel(2)], 0);
+        counters.offer(&[channel(1)], 10);
+        counters.offer(&[channel(1)], 20);
+        counters.forget(9);
+        assert_eq!(
+            told(&counters),
+            ["1", "2", "dynamic"].map(Into::into).into()
+        );
+        counters.forget(10);
+        assert_eq!(told(&counters), ["1", "dynamic"].map(Into::into).into());
+    }
+
+    #[test]
+    fn a_channel_that_comes_back_in_time_counts_on() {
+        let counters = ShardCounters::default();
+        counters.offer(&[channel(1)], 0);
+        counters.channel(Label::Channel(1)).sessions.add(3);
+        counters.offer(&[], 10);
+        counters.offer(&[channel(1)], 20);
+        counters.forget(30);
+        assert_eq!(counters.channel(Label::Channel(1)).sessions.value(), 3);
+        assert_eq!(told(&counters), ["1"].map(Into::into).into());
     }
 }

@@ -23,6 +23,7 @@ use crate::channel::wakers::Wakers;
 use crate::http::hand::Handed;
 use crate::metrics::Sample;
 use crate::shard::permits::Permit;
+use crate::shard::register::Register;
 
 /// What one shard says to another.
 #[derive(Debug)]
@@ -61,6 +62,22 @@ pub enum Message {
     },
     /// A request that another shard may answer better, or that was given back.
     Handed(Box<Handed>),
+    /// The configuration to use from now on (shard 0 to the others).
+    Configure(Arc<Register>),
+    /// A configuration is in use on a shard (to shard 0).
+    Configured {
+        /// Which.
+        version: u64,
+    },
+    /// A channel is fetched by another shard: ask that one (the shard that was asked to follower).
+    Moved {
+        /// The channel.
+        channel: ChannelId,
+        /// The subscription that was asked for.
+        epoch: u64,
+        /// The shard to ask.
+        home: usize,
+    },
     /// How long a follower's viewers let chunks wait has changed (follower to home shard).
     Pace {
         /// The channel.
@@ -216,7 +233,11 @@ enum Slot {
     /// By its descriptor, which no other open connection has. Bound: by the permits.
     Accepted(RawFd),
     BadLogin(IpAddr),
+    /// One: what a newer configuration replaces is not missed.
+    Configure,
+    Configured,
     Ended(ChannelId),
+    Moved(ChannelId),
     Pace(ChannelId),
     Scrape,
     Scraped,
@@ -281,8 +302,11 @@ impl Peer {
             Message::Account(notice) => Slot::Account(notice.about()),
             Message::Accepted { socket, .. } => Slot::Accepted(socket.as_raw_fd()),
             Message::BadLogin { address } => Slot::BadLogin(*address),
+            Message::Configure(_) => Slot::Configure,
+            Message::Configured { .. } => Slot::Configured,
             Message::Ended { channel, .. } => Slot::Ended(*channel),
             Message::Handed(handed) => Slot::Accepted(handed.socket.as_raw_fd()),
+            Message::Moved { channel, .. } => Slot::Moved(*channel),
             Message::Pace { channel, .. } => Slot::Pace(*channel),
             Message::Scrape { .. } => Slot::Scrape,
             Message::Scraped { .. } => Slot::Scraped,
@@ -298,7 +322,10 @@ impl Peer {
             Slot::Account(_) => NOTICES_MAX,
             Slot::BadLogin(_) => BAD_LOGINS_MAX,
             Slot::Accepted(_)
+            | Slot::Configure
+            | Slot::Configured
             | Slot::Ended(_)
+            | Slot::Moved(_)
             | Slot::Pace(_)
             | Slot::Scrape
             | Slot::Scraped

@@ -3,12 +3,15 @@
 //! A shard owns its listeners, viewers, rings and counters, and shares nothing with another but messages on the feed.
 //! This file holds what its tasks have in common; where a message goes is in `receive`, what each task does in its own file.
 
+mod adopt;
 pub mod drain;
 pub mod fd;
 pub mod feed;
 pub mod permits;
 pub mod placement;
 mod receive;
+pub mod register;
+pub mod reload;
 pub mod start;
 mod sweep;
 mod timed;
@@ -26,9 +29,9 @@ use futures_lite::FutureExt;
 use glommio::Task;
 use glommio::sync::Gate;
 
+use crate::account::Throttle;
 use crate::account::attendance::{self, Attendance};
 use crate::account::login::Logins;
-use crate::account::{Accounts, Throttle};
 use crate::admin::scrape::Scrapes;
 use crate::channel::End;
 use crate::channel::batch::Load;
@@ -38,11 +41,14 @@ use crate::channel::relay::Relay;
 use crate::channel::table::{Seat, Table};
 use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, Epoch};
-use crate::config::{Config, Stream, Upstream};
+use crate::config::{Config, Inputs};
 use crate::metrics::ShardCounters;
 use crate::shard::drain::Drain;
 use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
 use crate::shard::permits::Permits;
+pub use crate::shard::register::Offer;
+use crate::shard::register::Register;
+use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
 use crate::{admin, http};
@@ -50,14 +56,16 @@ use crate::{admin, http};
 /// What all shards of the process have in common.
 #[derive(Debug)]
 pub struct Process {
-    /// The configuration.
-    pub config: Arc<Config>,
     /// Permits for connections on the viewers' listeners.
     pub connections: Arc<Permits>,
+    /// How many of them the open files allow.
+    pub connections_max: usize,
     /// Permits for connections on the operator's listener: viewers cannot use them up.
     pub admin_connections: Arc<Permits>,
     /// Permits for viewers.
     pub viewers: Arc<Permits>,
+    /// What the configuration is read from.
+    pub inputs: Inputs,
     /// Shards that still have something to finish before the process may end.
     pub unfinished_shards: AtomicUsize,
     /// The time line.
@@ -72,6 +80,8 @@ pub struct Setup {
     pub index: usize,
     /// What it has in common with the others.
     pub process: Arc<Process>,
+    /// The configuration to begin with.
+    pub register: Arc<Register>,
     /// Its ends of the feeds.
     pub ends: Ends,
     /// Its listening sockets for viewers.
@@ -80,6 +90,8 @@ pub struct Setup {
     pub admin: Option<OwnedFd>,
     /// Carries one byte for each request to stop.
     pub signals: OwnedFd,
+    /// Carries one byte for each request to read the configuration again; shard 0 has it.
+    pub hangups: Option<OwnedFd>,
 }
 
 /// One shard, as its own tasks see it.
@@ -98,8 +110,6 @@ pub struct Shard {
     pub feeds: Feeds,
     /// Its channels.
     pub table: Rc<Table>,
-    /// Who may watch.
-    pub accounts: Accounts,
     /// Checks of passwords.
     pub logins: Logins,
     /// Viewers of accounts.
@@ -110,10 +120,14 @@ pub struct Shard {
     pub drain: Drain,
     /// Answers of other shards to a scrape.
     pub scrapes: Scrapes,
+    /// What is known of changes of configuration; used on shard 0.
+    pub reloads: Reloads,
     /// How upstreams are reached.
     pub connector: Connector,
     /// Its viewers now.
     pub viewers: Cell<usize>,
+    /// The configuration in use.
+    register: RefCell<Arc<Register>>,
     load: RefCell<Load>,
     /// Its viewers whose turn it is.
     sweep: Sweep,
@@ -126,7 +140,7 @@ pub struct Shard {
 pub async fn run(setup: Setup, ready: impl FnOnce()) {
     let shards = setup.ends.shards();
     let (feeds, inlets) = setup.ends.connect().await;
-    let config = &setup.process.config;
+    let config = Arc::clone(&setup.register.config);
     let shard = Rc::new(Shard {
         index: setup.index,
         shards,
@@ -134,25 +148,22 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         counters: ShardCounters::default(),
         feeds,
         table: Rc::new(Table::default()),
-        accounts: Accounts::new(&config.accounts),
         logins: Logins::new(),
         attendance: Attendance::default(),
         throttle: RefCell::new(Throttle::new()),
         drain: Drain::default(),
         scrapes: Scrapes::default(),
+        reloads: Reloads::new(setup.process.started),
         connector: Connector::new(),
         viewers: Cell::new(0),
+        register: RefCell::new(setup.register),
         load: RefCell::default(),
         sweep: Sweep::default(),
         batched: Wakers::default(),
         tasks: Gate::new(),
         process: Arc::clone(&setup.process),
     });
-    for channel in &config.channels {
-        shard
-            .counters
-            .channel(ChannelId::Configured(channel.id).into());
-    }
+    shard.counters.offer(&config.channels, 0);
     let mut tasks: Vec<Task<()>> = vec![
         glommio::spawn_local(shard.clock.clone().drive()),
         glommio::spawn_local(sweep::run(Rc::clone(&shard))),
@@ -174,8 +185,14 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             Rc::clone(&shard),
             listener,
             Arc::clone(&setup.process.connections),
-            Arc::clone(&config.server.front),
+            |shard| Arc::clone(&shard.config().server.front),
             http::live::answer,
+        )));
+    }
+    if let Some(hangups) = setup.hangups {
+        tasks.push(glommio::spawn_local(reload::on_hangups(
+            Rc::clone(&shard),
+            hangups,
         )));
     }
     if let Some(listener) = setup.admin {
@@ -183,7 +200,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             Rc::clone(&shard),
             listener,
             Arc::clone(&setup.process.admin_connections),
-            Arc::default(),
+            |_| Arc::default(),
             admin::answer,
         )));
     }
@@ -193,10 +210,16 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
 }
 
 impl Shard {
-    /// The configuration.
+    /// The configuration in use on this shard. Whoever holds it keeps it, however often it is replaced meanwhile.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.process.config
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.register.borrow().config)
+    }
+
+    /// The configuration in use on this shard with what can be looked up in it.
+    #[must_use]
+    pub fn register(&self) -> Arc<Register> {
+        Arc::clone(&self.register.borrow())
     }
 
     /// Runs a task whose fault must not touch anybody else: a panic in it is logged and ends only the task.
@@ -228,11 +251,8 @@ impl Shard {
             |epoch| Relay::new(offer.id, epoch, offer.limits.clone(), counters),
         );
         if is_new {
-            let message = Message::Subscribe {
-                channel: offer.id,
-                epoch: seat.relay().epoch,
-            };
-            self.send(self.home(offer.id), message);
+            let home = self.register.borrow().first_asked(offer.id);
+            self.subscribe(seat.relay(), home);
         }
         seat
     }
@@ -240,39 +260,26 @@ impl Shard {
     /// What is offered under an id: a configured channel, or engine content when that is allowed.
     #[must_use]
     pub fn offer(&self, id: ChannelId) -> Option<Offer> {
-        let config = self.config();
-        match id {
-            ChannelId::Configured(number) => {
-                let channel = config
-                    .channels
-                    .iter()
-                    .find(|channel| channel.id == number)?;
-                Some(Offer {
-                    id,
-                    name: channel.name.clone(),
-                    limits: channel.stream.clone(),
-                    upstreams: channel.upstreams.clone(),
-                })
-            }
-            ChannelId::Dynamic(content) => config.engine.dynamic.then(|| Offer {
-                id,
-                name: content.to_string(),
-                limits: config.stream.clone(),
-                upstreams: vec![Upstream::Ace {
-                    content,
-                    user_agent: None,
-                }],
-            }),
-        }
+        self.register.borrow().offer(id)
     }
 
-    /// Leaves a channel: nothing more is wanted from its home shard.
+    /// Asks a shard, which should be the channel's home, for all that is new in a channel.
+    fn subscribe(self: &Rc<Self>, relay: &Relay, home: usize) {
+        relay.home.set(home);
+        let message = Message::Subscribe {
+            channel: relay.id,
+            epoch: relay.epoch,
+        };
+        self.send(home, message);
+    }
+
+    /// Leaves a channel: nothing more is wanted from the shard that was asked for it.
     pub fn unsubscribe(self: &Rc<Self>, relay: &Relay) {
         let message = Message::Unsubscribe {
             channel: relay.id,
             epoch: relay.epoch,
         };
-        self.send(self.home(relay.id), message);
+        self.send(relay.home.get(), message);
     }
 
     /// Tells every following shard what is new in a channel of this home.
@@ -302,42 +309,16 @@ impl Shard {
         self.feeds.offer(to, message)
     }
 
-    /// The shard that fetches a channel.
-    #[must_use]
-    pub fn home(&self, id: ChannelId) -> usize {
-        let config = self.config();
-        let upstreams = match id {
-            ChannelId::Configured(number) => config
-                .channels
-                .iter()
-                .find(|channel| channel.id == number)
-                .map_or(&[][..], |channel| &channel.upstreams),
-            ChannelId::Dynamic(_) => &[],
-        };
-        placement::home_shard(id, upstreams, config.engine.url.as_str(), self.shards)
-    }
-
     /// Everything this shard has counted.
     #[must_use]
     pub fn samples(&self) -> Vec<crate::metrics::Sample> {
         let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
         let micros = u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
+        self.counters.forget(self.clock.now_us());
         self.counters
             .samples(self.index, seconds * 1_000_000 + micros)
     }
-}
-
-/// A channel as it may be watched.
-pub struct Offer {
-    /// The channel.
-    pub id: ChannelId,
-    /// What operators call it.
-    pub name: String,
-    /// Its limits.
-    pub limits: Stream,
-    /// Where its bytes come from, in order of preference.
-    pub upstreams: Vec<Upstream>,
 }
 
 /// How long a shard waits for its last tasks when it ends.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct Permits {
     taken: AtomicUsize,
-    max: usize,
+    max: AtomicUsize,
 }
 
 impl Permits {
@@ -19,18 +19,24 @@ impl Permits {
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicUsize::new(0),
-            max,
+            max: AtomicUsize::new(max),
         })
     }
 
     /// Takes one; `None` when all are taken.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
-        let grant = |taken| (taken < self.max).then_some(taken + 1);
+        let max = self.max.load(Ordering::Relaxed);
+        let grant = |taken| (taken < max).then_some(taken + 1);
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grant)
             .ok()
             .map(|_| Permit(Arc::clone(self)))
+    }
+
+    /// Allows another number from now on. Those that exist beyond it stay.
+    pub fn allow(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
     }
 
     /// How many are taken now.
@@ -66,5 +72,20 @@ mod tests {
         assert!(permits.take().is_some());
         drop(second);
         assert_eq!(permits.taken(), 0);
+    }
+
+    #[test]
+    fn a_maximum_that_is_lowered_takes_nothing_back_and_gives_nothing_more() {
+        let permits = Permits::new(2);
+        let (first, second) = (permits.take(), permits.take());
+        permits.allow(1);
+        assert_eq!(permits.taken(), 2);
+        drop(first);
+        assert!(permits.take().is_none());
+        drop(second);
+        assert!(permits.take().is_some());
+        permits.allow(3);
+        let more = (permits.take(), permits.take());
+        assert!(more.0.is_some() && more.1.is_some());
     }
 }

@@ -35,18 +35,27 @@ pub fn home_shard(id: ChannelId, upstreams: &[Upstream], engine_url: &str, shard
     let asks_engine = upstreams
         .iter()
         .any(|upstream| matches!(upstream, Upstream::Ace { .. }));
-    let hash = match id {
-        ChannelId::Dynamic(_) => stable_hash(engine_url.as_bytes()),
-        ChannelId::Configured(_) if asks_engine => stable_hash(engine_url.as_bytes()),
-        ChannelId::Configured(number) => stable_hash(&number.to_be_bytes()),
-    };
-    usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
+    match id {
+        ChannelId::Dynamic(_) => engine_home(engine_url, shards),
+        ChannelId::Configured(_) if asks_engine => engine_home(engine_url, shards),
+        ChannelId::Configured(number) => shard_of(&number.to_be_bytes(), shards),
+    }
+}
+
+/// The shard that plays the content of an AceStream engine, out of `shards`.
+#[must_use]
+pub fn engine_home(engine_url: &str, shards: usize) -> usize {
+    shard_of(engine_url.as_bytes(), shards)
 }
 
 /// The shard that counts an account's viewers, out of `shards`.
 #[must_use]
 pub fn account_home(user: &str, shards: usize) -> usize {
-    let hash = stable_hash(user.as_bytes());
+    shard_of(user.as_bytes(), shards)
+}
+
+fn shard_of(name: &[u8], shards: usize) -> usize {
+    let hash = stable_hash(name);
     usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
 }
 

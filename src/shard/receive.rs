@@ -14,8 +14,8 @@ use crate::channel::relay::Relay;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
 use crate::config::Batch;
-use crate::shard::Shard;
 use crate::shard::feed::Message;
+use crate::shard::{Shard, adopt};
 use crate::{http, upstream};
 
 impl Shard {
@@ -41,12 +41,24 @@ impl Shard {
                     self.extend(&relay, chunks);
                 }
             }
+            Message::Configure(register) => adopt::adopt(self, &register),
+            Message::Configured { version } => self.reloads.confirm(from, version),
             Message::Ended {
                 channel,
                 epoch,
                 end,
             } => self.table.end(channel, epoch, end),
             Message::Handed(handed) => http::hand::receive(self, from, *handed),
+            Message::Moved {
+                channel,
+                epoch,
+                home,
+            } => {
+                let relay = self.table.relay(channel);
+                if let Some(relay) = relay.filter(|relay| relay.epoch == epoch) {
+                    self.subscribe(&relay, home);
+                }
+            }
             Message::Pace {
                 channel,
                 epoch,
@@ -70,8 +82,17 @@ impl Shard {
         }
     }
 
-    /// A shard wants a channel whose home is here: start it, or give what is held.
+    /// A shard wants a channel: start it, or give what is held, or say which shard is its home now.
     fn subscribed(self: &Rc<Self>, from: usize, channel: ChannelId, epoch: u64) {
+        let home = self.register.borrow().home(channel);
+        if home != self.index && self.table.homes.serving(channel).is_none() {
+            let message = Message::Moved {
+                channel,
+                epoch,
+                home,
+            };
+            return self.send(from, message);
+        }
         match self.open_home(channel) {
             Ok(home) => {
                 home.subscribe(from, channel, epoch);
@@ -107,7 +128,7 @@ impl Shard {
         let counters = self.counters.channel(channel.into());
         let home = Rc::new(Home::new(
             channel,
-            offer.name,
+            &offer.name,
             offer.limits,
             offer.upstreams,
             counters,
@@ -121,7 +142,7 @@ impl Shard {
     fn extend(self: &Rc<Self>, relay: &Rc<Relay>, chunks: Vec<Arc<Chunk>>) {
         let now_us = self.clock.now_us();
         self.load.borrow_mut().note(relay.viewers(), now_us);
-        let batch_us = match relay.limits.batch {
+        let batch_us = match relay.limits().batch {
             Batch::Auto => self.load.borrow().batch_us(),
             Batch::Fixed(batch) => micros(batch),
         };
@@ -141,7 +162,7 @@ impl Shard {
                 epoch: relay.epoch,
                 batch_us: pace_us,
             };
-            self.send(self.home(relay.id), message);
+            self.send(relay.home.get(), message);
         }
     }
 }

@@ -15,24 +15,28 @@ use std::thread;
 use std::time::SystemTime;
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement as Place, PoolPlacement};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 use thiserror::Error;
 
 use crate::clock::Epoch;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Inputs, Listen};
 use crate::http::accept::{self, ListenError};
 use crate::http::unix::{self, SocketFile};
 use crate::shard::permits::Permits;
 use crate::shard::placement::Placement;
+use crate::shard::register::Register;
 use crate::shard::{self, Process, Setup, feed};
 
-/// Serves until the process is asked to stop and has drained. `connections_max` is what the open files allow.
+/// Serves until the process is asked to stop and has drained. `inputs` is what `config` was read from and is read from
+/// again for each byte of `hangups`; `connections_max` is what the open files allow.
 ///
 /// # Errors
 /// [`ServeError`]: what the system refused, or which shard ended by itself.
 pub fn serve(
     config: Arc<Config>,
+    inputs: Inputs,
+    hangups: OwnedFd,
     placement: &Placement,
     connections_max: usize,
 ) -> Result<(), ServeError> {
@@ -40,22 +44,20 @@ pub fn serve(
     let doors = Doors::open(&config, shards)?;
     let ready = doors.ready_line(&config, shards);
     let watch = doors.watch_line(&config);
-    let viewers_max = config.server.viewers_max;
-    // Each accept loop holds a permit for the connection to come.
-    let waiting = shards * config.server.listen.len();
-    let connections = viewers_max + (viewers_max / 8).max(SPARE_CONNECTIONS) + waiting;
-    let connections = connections.min(connections_max);
     let process = Arc::new(Process {
-        connections: Permits::new(connections),
+        connections: Permits::new(connections(&config, shards).min(connections_max)),
+        connections_max,
         admin_connections: Permits::new(ADMIN_CONNECTIONS),
-        viewers: Permits::new(viewers_max),
+        viewers: Permits::new(config.server.viewers_max),
+        inputs,
         unfinished_shards: AtomicUsize::new(shards),
         epoch: Epoch::begin(),
         started: SystemTime::now(),
-        config,
     });
+    let register = Arc::new(Register::new(config, shards));
     let (report, reports) = channel();
     let mut admin = Some(doors.admin);
+    let mut hangups = Some(hangups);
     let starts = feed::mesh(shards)
         .into_iter()
         .zip(doors.sockets)
@@ -64,10 +66,12 @@ pub fn serve(
         let setup = Setup {
             index,
             process: Arc::clone(&process),
+            register: Arc::clone(&register),
             ends,
             listeners,
             admin: admin.take(),
-            signals: stop_signals().map_err(ServeError::Signals)?,
+            signals: signals(&[SIGTERM, SIGINT]).map_err(ServeError::Signals)?,
+            hangups: hangups.take(),
         };
         start(setup, *cpu, &report)?;
     }
@@ -103,8 +107,8 @@ pub enum ServeError {
         /// Which shard.
         index: usize,
     },
-    /// Requests to stop cannot be heard.
-    #[error("the signals that ask to stop could not be listened for")]
+    /// Requests to stop, or to read the configuration again, cannot be heard.
+    #[error("the signals that ask to stop or to reload could not be listened for")]
     Signals(#[source] io::Error),
 }
 
@@ -277,11 +281,29 @@ fn wait(
     Ok(())
 }
 
-/// A descriptor that gives one byte for each SIGTERM or SIGINT.
-fn stop_signals() -> io::Result<OwnedFd> {
+/// A descriptor that gives one byte for each SIGHUP from now on, which ends the process no more.
+///
+/// # Errors
+/// [`ServeError::Signals`]: what the system refused.
+pub fn hangups() -> Result<OwnedFd, ServeError> {
+    signals(&[SIGHUP]).map_err(ServeError::Signals)
+}
+
+/// How many connections of viewers a configuration asks for.
+#[must_use]
+pub fn connections(config: &Config, shards: usize) -> usize {
+    let viewers_max = config.server.viewers_max;
+    // Each accept loop holds a permit for the connection to come.
+    let waiting = shards * config.server.listen.len();
+    viewers_max + (viewers_max / 8).max(SPARE_CONNECTIONS) + waiting
+}
+
+/// A descriptor that gives one byte for each of these signals, as far as it has room for more.
+fn signals(signals: &[i32]) -> io::Result<OwnedFd> {
     let (read, write) = UnixStream::pair()?;
-    pipe::register(SIGTERM, write.try_clone()?)?;
-    pipe::register(SIGINT, write)?;
+    for signal in signals {
+        pipe::register(*signal, write.try_clone()?)?;
+    }
     Ok(read.into())
 }
 

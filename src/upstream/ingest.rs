@@ -65,7 +65,7 @@ impl Ingest {
     /// # Errors
     /// [`FetchError::Memory`] if there is none for the first segment.
     pub fn new(home: &Home) -> Result<Self, FetchError> {
-        let limits = &home.limits;
+        let limits = home.terms.limits();
         Ok(Self {
             writer: SegmentWriter::new().map_err(|source| FetchError::Memory { source })?,
             resync: Resync::new(),

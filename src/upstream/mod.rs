@@ -20,12 +20,14 @@ mod read;
 pub mod resolve;
 pub mod retry;
 mod silence;
+mod terms;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_lite::FutureExt;
+use url::Url;
 
 use crate::channel::home::Home;
 use crate::channel::{End, Phase};
@@ -38,6 +40,7 @@ use crate::upstream::error::{Chain, FetchError};
 use crate::upstream::ingest::Ingest;
 use crate::upstream::prefer::Prefer;
 use crate::upstream::retry::{Next, Retry};
+use crate::upstream::terms::Rested;
 
 /// Fetches a channel for as long as a shard follows it, then closes it.
 pub async fn keep(shard: Rc<Shard>, home: Rc<Home>) {
@@ -93,6 +96,8 @@ enum Over {
 enum TryOver {
     /// An upstream that is preferred to this one is healthy.
     Better(usize),
+    /// It is not in the channel's list any more.
+    Changed,
     Left,
     Lost(FetchError),
     Merged,
@@ -116,6 +121,10 @@ struct Fetch<'a> {
     got_on_us: Cell<u64>,
     /// Whether this try has brought media: packets that a decoder can start with.
     has_media: Cell<bool>,
+    /// The list that is worked through: the channel's, or the one before while what it has begun goes on.
+    upstreams: RefCell<Rc<[Upstream]>>,
+    /// Where the engine was when the list was taken.
+    engine_url: RefCell<Url>,
     /// Index of the upstream that is being tried.
     upstream: Cell<usize>,
     /// When to go back to a better one.
@@ -131,24 +140,34 @@ impl<'a> Fetch<'a> {
             media_due_us: Cell::new(0),
             got_on_us: Cell::new(0),
             has_media: Cell::new(false),
+            upstreams: RefCell::new(home.terms.upstreams()),
+            engine_url: RefCell::new(shard.config().engine.url.clone()),
             upstream: Cell::new(0),
-            prefer: RefCell::new(Prefer::new(home.limits.return_every)),
+            prefer: RefCell::new(Prefer::new(home.terms.limits().return_every)),
         };
         fetch.begin_drought();
         fetch
     }
 
     async fn run(&self, ingest: &mut Ingest) -> Over {
-        let mut retry = Retry::new(self.home.upstreams.len());
+        let mut retry = Retry::new(self.upstreams().len());
         loop {
             self.has_media.set(false);
             self.upstream.set(retry.upstream());
+            let planned = self.upstreams();
             let over = self.filling(self.try_upstream(ingest)).await;
             self.cut(ingest);
+            if !Rc::ptr_eq(&planned, &self.upstreams()) {
+                retry = self.plan_from(self.upstream.get());
+            }
             let error = match over {
                 TryOver::Better(upstream) => {
                     self.note_better(upstream);
                     retry.go_to(upstream);
+                    continue;
+                }
+                TryOver::Changed => {
+                    retry = self.begin_list();
                     continue;
                 }
                 TryOver::Left => return Over::Left,
@@ -165,16 +184,10 @@ impl<'a> Fetch<'a> {
                 self.shard.table.homes.release(self.home.id);
             }
             self.note_lost(&error, delay);
-            let left = async {
-                self.until_left().await;
-                true
-            };
-            let slept = async {
-                self.shard.clock.after(delay).await;
-                false
-            };
-            if self.filling(left.or(slept)).await {
-                return Over::Left;
+            match self.filling(self.rest(delay)).await {
+                Rested::Changed => retry = self.begin_list(),
+                Rested::Left => return Over::Left,
+                Rested::Slept => {}
             }
         }
     }
@@ -186,7 +199,8 @@ impl<'a> Fetch<'a> {
     }
 
     async fn try_upstream(&self, ingest: &mut Ingest) -> TryOver {
-        let Some(upstream) = self.home.upstreams.get(self.upstream.get()) else {
+        let upstreams = self.upstreams();
+        let Some(upstream) = upstreams.get(self.upstream.get()) else {
             return TryOver::Left;
         };
         let left = self.until_not_wanted();
@@ -292,7 +306,7 @@ impl<'a> Fetch<'a> {
         log::info!(
             "channel live channel={} name={:?} upstream={} took_ms={took_ms}",
             home.id,
-            home.name,
+            home.terms.name(),
             self.upstream.get() + 1,
         );
     }
@@ -309,7 +323,7 @@ impl<'a> Fetch<'a> {
             log::warn!(
                 "upstream lost channel={} name={:?} upstream={} error=\"{}\" next_ms={}",
                 home.id,
-                home.name,
+                home.terms.name(),
                 self.upstream.get() + 1,
                 Chain(error),
                 delay.as_millis(),
@@ -325,7 +339,7 @@ impl<'a> Fetch<'a> {
         log::info!(
             "preferred upstream is back channel={} name={:?} upstream={} left={}",
             home.id,
-            home.name,
+            home.terms.name(),
             upstream + 1,
             self.upstream.get() + 1,
         );
@@ -342,7 +356,7 @@ impl<'a> Fetch<'a> {
             log::warn!(
                 "channel failed channel={} name={:?} upstream={} error=\"{}\"",
                 home.id,
-                home.name,
+                home.terms.name(),
                 self.upstream.get() + 1,
                 Chain(error),
             );
@@ -377,12 +391,12 @@ impl<'a> Fetch<'a> {
         let now_us = self.shard.clock.now_us();
         self.dry_since_us.set(now_us);
         self.media_due_us
-            .set(now_us + micros(self.home.limits.start_timeout));
+            .set(now_us + micros(self.home.terms.limits().start_timeout));
     }
 
     /// Gives a start that gets on more time: a whole start's from now, but no more than [`STARTS_MAX`] in all.
     fn prolong(&self) {
-        let start_us = micros(self.home.limits.start_timeout);
+        let start_us = micros(self.home.terms.limits().start_timeout);
         let now_us = self.shard.clock.now_us();
         self.got_on_us.set(now_us);
         let wanted_us = now_us + start_us;
@@ -409,16 +423,6 @@ impl<'a> Fetch<'a> {
         while !self.left().is_zero() {
             self.shard.clock.at(self.media_due_us()).await;
         }
-    }
-
-    /// Waits until nobody follows, or a better upstream is there.
-    async fn until_not_wanted(&self) -> TryOver {
-        let left = async {
-            self.until_left().await;
-            TryOver::Left
-        };
-        let better = async { TryOver::Better(self.until_better().await) };
-        left.or(Box::pin(better)).await
     }
 
     async fn until_left(&self) {

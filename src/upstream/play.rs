@@ -26,8 +26,10 @@ impl Fetch<'_> {
         if let Some(over) = self.merge(self.shard.table.homes.infohash(content)) {
             return over;
         }
+        // Of the configuration of now, and to its end: a session is stopped where it was opened.
+        let config = self.shard.config();
         let engine = Engine {
-            url: &self.shard.config().engine.url,
+            url: &config.engine.url,
             connector: &self.shard.connector,
             clock: &self.shard.clock,
             user_agent,
@@ -55,7 +57,7 @@ impl Fetch<'_> {
                 user_agent,
                 headers: &[],
                 // It is `open` that gives up in time, which an engine that gets on may put off.
-                head_limit: self.home.limits.start_timeout * STARTS_MAX,
+                head_limit: self.home.terms.limits().start_timeout * STARTS_MAX,
             };
             TryOver::Lost(self.read(ingest, &place).await)
         };
@@ -84,7 +86,7 @@ impl Fetch<'_> {
             "content is live already channel={} same_as={other}",
             self.home.id
         );
-        homes.alias(self.home.id, other);
+        homes.alias(self.home.id, other, self.upstreams());
         self.home.hand_over(&live);
         self.shard.publish(&live);
         Some(TryOver::Merged)

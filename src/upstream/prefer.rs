@@ -30,6 +30,11 @@ impl Prefer {
         }
     }
 
+    /// Looks every so often from now on; zero means never.
+    pub fn look_every(&mut self, every: Duration) {
+        self.every = every;
+    }
+
     /// How long to wait before the next look; `None` means for ever.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {

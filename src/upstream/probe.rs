@@ -20,10 +20,13 @@ impl Fetch<'_> {
     /// Waits until an upstream that is preferred to the present one is healthy, and says which.
     pub(super) async fn until_better(&self) -> usize {
         let (channel, present) = (self.home.id, self.upstream.get());
-        let better = self.home.upstreams.iter().take(present).enumerate();
+        let upstreams = self.upstreams();
+        let better = upstreams.iter().take(present).enumerate();
         let better: Vec<(usize, Place<'_>)> = better
             .filter_map(|(index, upstream)| Some((index, place(upstream)?)))
             .collect();
+        let every = self.home.terms.limits().return_every;
+        self.prefer.borrow_mut().look_every(every);
         let wait = self.prefer.borrow().wait();
         let Some(wait) = wait.filter(|_| !better.is_empty()) else {
             return std::future::pending().await;

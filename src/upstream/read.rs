@@ -186,7 +186,7 @@ impl Fetch<'_> {
 
     /// How long bytes may lie unread.
     fn age_us(&self) -> u64 {
-        micros(self.home.limits.chunk_age).max(self.batch_us())
+        micros(self.home.terms.limits().chunk_age).max(self.batch_us())
     }
 
     /// How long they may because viewers wait anyway.
@@ -232,7 +232,7 @@ impl Fetch<'_> {
     ///
     /// Silence after haste is no fault: nothing is missing while what was sent ahead lasts.
     fn lost_us(&self, ingest: &Ingest, heard_us: u64) -> u64 {
-        let idle = self.home.limits.idle_timeout;
+        let idle = self.home.terms.limits().idle_timeout;
         let idle_us = micros(idle);
         if !self.has_media.get() {
             let silent_us = heard_us.max(self.got_on_us.get()) + idle_us;
@@ -273,7 +273,7 @@ impl Fetch<'_> {
     }
 
     fn refuse_frozen(&self, ingest: &Ingest, body: &Body) -> Result<(), FetchError> {
-        let idle = self.home.limits.idle_timeout;
+        let idle = self.home.terms.limits().idle_timeout;
         let Some(what) = ingest.frozen(micros(idle)) else {
             return Ok(());
         };

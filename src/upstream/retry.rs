@@ -55,6 +55,17 @@ impl Retry {
         }
     }
 
+    /// The plan for another list, with which this upstream is tried first or is being read; `has_delivered` says
+    /// whether media ever came.
+    #[must_use]
+    pub fn for_list(upstreams: usize, upstream: usize, has_delivered: bool) -> Self {
+        Self {
+            upstream,
+            has_delivered,
+            ..Self::new(upstreams)
+        }
+    }
+
     /// The upstream to try now.
     #[must_use]
     pub fn upstream(&self) -> usize {
@@ -202,6 +213,18 @@ mod tests {
         assert_eq!(retry.after(Lost::Refused, false, 0.0), at(1, 0));
         for _ in 0..20 {
             assert_ne!(retry.after(Lost::Refused, false, 0.0), Next::GiveUp);
+        }
+    }
+
+    #[test]
+    fn another_list_is_given_up_only_if_nothing_ever_came() {
+        let mut begun = Retry::for_list(2, 1, false);
+        assert_eq!(begun.upstream(), 1);
+        assert_eq!(begun.after(Lost::Refused, false, 0.0), at(0, 250));
+        assert_eq!(begun.after(Lost::Refused, false, 0.0), Next::GiveUp);
+        let mut live = Retry::for_list(2, 0, true);
+        for _ in 0..20 {
+            assert_ne!(live.after(Lost::Refused, false, 0.0), Next::GiveUp);
         }
     }
 

@@ -188,8 +188,8 @@ impl Viewer {
             return Some(ViewerEnd::Stalled);
         }
         let relay = self.seat.relay();
-        let limits = &relay.limits;
-        let cushion_us = micros(slow::cushion(limits));
+        let limits = relay.limits();
+        let cushion_us = micros(slow::cushion(&limits));
         let fall = self
             .outlet
             .fall_behind(&relay.ring(), &relay.counters, limits.slow, cushion_us);
@@ -215,9 +215,10 @@ impl Viewer {
 
     /// Ready when the socket has taken nothing for too long.
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let clock = &self.shard.clock;
-        let write_stall = self.shard.config().server.write_stall;
-        let stalled = self.stalled.get_or_insert_with(|| clock.after(write_stall));
+        let shard = &self.shard;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| shard.clock.after(shard.config().server.write_stall));
         if Pin::new(stalled).poll(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -264,8 +265,10 @@ impl Viewer {
             _ if is_cut => reset_on_close(&stream),
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
             ViewerEnd::AtLimit
+            | ViewerEnd::ChannelRemoved
             | ViewerEnd::Drain
             | ViewerEnd::Replaced
+            | ViewerEnd::Revoked
             | ViewerEnd::UpstreamLost => {
                 // In a box, so that nobody holds room for it who still watches.
                 Box::pin(close_in_order(&shard, &mut stream)).await;
@@ -327,6 +330,8 @@ fn end_of(end: End) -> ViewerEnd {
     match end {
         End::Drained => ViewerEnd::Drain,
         End::NotStarted(_) | End::UpstreamLost => ViewerEnd::UpstreamLost,
+        End::Removed => ViewerEnd::ChannelRemoved,
+        End::Revoked => ViewerEnd::Revoked,
     }
 }
 

@@ -61,6 +61,7 @@ mod metrics;
 mod null_packets;
 mod preferred;
 mod refusals;
+mod reload;
 mod scripts;
 mod seams;
 mod slow_start;

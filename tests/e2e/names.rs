@@ -6,21 +6,25 @@
 pub(crate) mod ends {
     pub(crate) const ALL: &[&str] = &[
         AT_LIMIT,
+        CHANNEL_REMOVED,
         VIEWER_CLOSED,
         DRAIN,
         "fault",
         "flood",
         PEER_LOST,
         REPLACED,
+        REVOKED,
         STALLED,
         TOO_SLOW,
         UPSTREAM_LOST,
     ];
     pub(crate) const AT_LIMIT: &str = "at_limit";
+    pub(crate) const CHANNEL_REMOVED: &str = "channel_removed";
     pub(crate) const VIEWER_CLOSED: &str = "viewer_closed";
     pub(crate) const DRAIN: &str = "drain";
     pub(crate) const PEER_LOST: &str = "peer_lost";
     pub(crate) const REPLACED: &str = "replaced";
+    pub(crate) const REVOKED: &str = "revoked";
     pub(crate) const STALLED: &str = "stalled";
     pub(crate) const TOO_SLOW: &str = "too_slow";
     pub(crate) const UPSTREAM_LOST: &str = "upstream_lost";
@@ -51,6 +55,7 @@ pub(crate) mod metric {
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
     pub(crate) const MEDIA_INFO: &str = "media_info";
     pub(crate) const REJECTS: &str = "viewer_rejects_total";
+    pub(crate) const RELOADS: &str = "config_reloads_total";
     pub(crate) const RESYNCS: &str = "ts_resyncs_total";
     pub(crate) const RING_MEDIA: &str = "ring_media_seconds";
     pub(crate) const SEND_CALLS: &str = "send_calls_total";

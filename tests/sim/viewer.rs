@@ -162,7 +162,7 @@ impl Viewer {
         let tail = ring.chunk(ring.tail_seq()).unwrap().unwrap();
         assert!(at < tail.bytes_before, "what is due has left the ring");
         self.pace.end();
-        let limits = &relay.limits;
+        let limits = relay.limits();
         // A cushion as long as the ring would be lost again at once.
         let cushion_us = micros(limits.burst).min(micros(limits.ring) / 2);
         match self.place.fall_behind(ring, limits.slow, cushion_us) {

@@ -71,14 +71,11 @@ impl World {
         let course = Course::new(Upstream::new(&mut dice));
         let counters = ShardCounters::default();
         let limits = limits(&mut dice, 64);
-        let home = Home::new(
-            ID,
-            String::new(),
-            limits,
-            Vec::new(),
-            counters.channel(ID.into()),
+        let home = Home::new(ID, "", limits, Vec::new(), counters.channel(ID.into()));
+        let held = NaiveRing::new(
+            micros(home.terms.limits().ring),
+            home.terms.limits().ring_bytes_max,
         );
-        let held = NaiveRing::new(micros(home.limits.ring), home.limits.ring_bytes_max);
         home.subscribe(0, ID, 0);
         let followers = [Link::Good, Link::Late, Link::Lossy, Link::Repeating].map(|link| {
             let limits = limits_of_follower(&mut dice);
@@ -205,7 +202,7 @@ impl World {
         if viewers.len() < VIEWERS_MAX && dice.once(3) {
             let index = dice.below(followers.len());
             let shown = followers[index].shown(published, *now_us);
-            let burst_us = micros(shown.relay.limits.burst);
+            let burst_us = micros(shown.relay.limits().burst);
             let start = burst::start(&shown.relay.ring(), burst_us);
             let start_seq = start.as_ref().map(|start| start.chunk.seq);
             assert_eq!(start_seq, shown.naive.start(burst_us));
@@ -330,7 +327,7 @@ impl Follower {
             // Nobody stands in the relay: the viewers of the simulation look by themselves.
             let [..] = self.relay.extend(vec![chunk], 0, 0);
             self.naive
-                .compare(&self.relay.ring(), micros(self.relay.limits.burst));
+                .compare(&self.relay.ring(), micros(self.relay.limits().burst));
         }
     }
 }

@@ -8,7 +8,7 @@ const ID: ChannelId = ChannelId::Configured(1);
 
 fn home() -> Home {
     let counters = ShardCounters::default().channel(ID.into());
-    Home::new(ID, String::new(), Stream::default(), Vec::new(), counters)
+    Home::new(ID, "", Stream::default(), Vec::new(), counters)
 }
 
 /// A join point at 7 s of media.

@@ -55,7 +55,7 @@ fn published(home: &Home) -> (Vec<u8>, Vec<usize>) {
 fn what_was_held_for_a_start_that_is_none_is_never_published() {
     let id = ChannelId::Configured(7);
     let counters = Rc::new(ChannelCounters::default());
-    let home = Home::new(id, "seven".into(), Stream::default(), Vec::new(), counters);
+    let home = Home::new(id, "seven", Stream::default(), Vec::new(), counters);
     let mut ingest = Ingest::new(&home).unwrap();
     let first = [tables(), picture(0, IDR), picture(2, SLICE)].concat();
     take(&mut ingest, &home, &first, 0);
