@@ -20,9 +20,10 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{FallocateFlags, MemfdFlags, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 /// Memory of fixed size, mapped once, filled from its start.
@@ -45,12 +46,22 @@ unsafe impl Sync for Segment {}
 impl Segment {
     /// A memory file, or plain memory where none is to be had: no channel ends for want of a descriptor.
     fn create(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
-        Self::of_file(bytes).or_else(|_| Self::without_file(bytes))
+        Self::of_file(bytes, Paging::of_system()).or_else(|refusal| {
+            if PLAIN_SEGMENTS.fetch_add(1, Ordering::Relaxed) == 0 {
+                log::warn!(
+                    "a memory file was refused, plain memory is used and costs more to send error=\"{refusal}\""
+                );
+            }
+            Self::without_file(bytes)
+        })
     }
 
-    fn of_file(bytes: NonZeroUsize) -> io::Result<Arc<Self>> {
+    fn of_file(bytes: NonZeroUsize, paging: Paging) -> io::Result<Arc<Self>> {
         let file = memfd_create("corecast segment", MemfdFlags::CLOEXEC)?;
         rustix::fs::ftruncate(&file, bytes.get() as u64)?;
+        if paging == Paging::AtOnce {
+            rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes.get() as u64)?;
+        }
         // SAFETY: a new mapping at an address of the kernel's choice overlaps nothing that exists, and nobody else
         // has the file, so that it keeps its length.
         let base = unsafe {
@@ -91,6 +102,37 @@ impl Drop for Segment {
         let unmapped = unsafe { munmap(base, self.bytes.get()) };
         debug_assert!(unmapped.is_ok(), "a segment's own mapping can be unmapped");
     }
+}
+
+/// When a memory file is given its pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Paging {
+    /// When it is made. Where the system promises no more memory than it has, a page that is missing when it is written to
+    /// would end the process; asked for at once, it is an error.
+    AtOnce,
+    /// When each is written to.
+    Lazy,
+}
+
+impl Paging {
+    /// What the system calls for; looked up once.
+    fn of_system() -> Self {
+        static PAGING: OnceLock<Paging> = OnceLock::new();
+        *PAGING.get_or_init(|| {
+            // A file of the kernel's own: it is there at once.
+            let policy = std::fs::read_to_string("/proc/sys/vm/overcommit_memory");
+            match policy.as_deref().map(str::trim_ascii) {
+                Ok(STRICT) => Self::AtOnce,
+                _ => Self::Lazy,
+            }
+        })
+    }
+}
+
+/// How many segments have been made without a file because the system gave none.
+#[must_use]
+pub fn plain_segments() -> u64 {
+    PLAIN_SEGMENTS.load(Ordering::Relaxed)
 }
 
 /// A run of published, immutable bytes.
@@ -304,6 +346,12 @@ impl fmt::Debug for SegmentWriter {
 /// one laggard keeps little alive.
 pub const SEGMENT_BYTES: usize = 2 << 20;
 
+/// Of all shards: they meet here only when the system is out of descriptors.
+static PLAIN_SEGMENTS: AtomicU64 = AtomicU64::new(0);
+
+/// The policy by which no more memory is promised than there is. Source: the kernel's overcommit-accounting.
+const STRICT: &str = "2";
+
 const PROTECTION: ProtFlags = ProtFlags::READ.union(ProtFlags::WRITE);
 
 #[cfg(test)]
@@ -420,6 +468,27 @@ mod tests {
         let extent = writer.publish(4);
         assert_eq!(extent.as_slice(), b"kept");
         assert!(extent.place_in_file().is_none());
+    }
+
+    #[test]
+    fn pages_that_are_asked_for_at_once_are_there_before_they_are_written_to() {
+        let bytes = NonZeroUsize::new(SEGMENT_BYTES).unwrap();
+        let given = |paging| {
+            let segment = Segment::of_file(bytes, paging).unwrap();
+            let file = rustix::fs::fstat(segment.file.as_ref().unwrap()).unwrap();
+            usize::try_from(file.st_blocks).unwrap() * 512
+        };
+        assert_eq!(given(Paging::Lazy), 0);
+        assert_eq!(given(Paging::AtOnce), SEGMENT_BYTES);
+    }
+
+    #[test]
+    fn a_segment_that_is_no_file_is_counted() {
+        let before = plain_segments();
+        // No file can be so large, and no memory either.
+        let too_large = NonZeroUsize::new(usize::MAX / 2).unwrap();
+        assert!(Segment::create(too_large).is_err());
+        assert!(plain_segments() > before);
     }
 
     #[test]

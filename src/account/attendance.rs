@@ -67,6 +67,7 @@ struct Present {
     address: IpAddr,
     visit: RefCell<Visit>,
     is_admitted: Cell<bool>,
+    made_room: Cell<bool>,
     closed: Cell<Option<ViewerEnd>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -99,6 +100,8 @@ impl Present {
 pub struct Pass {
     shard: Rc<Shard>,
     present: Rc<Present>,
+    /// Unit: bits per second; 0 is any.
+    bitrate_max: u64,
 }
 
 impl Pass {
@@ -106,6 +109,18 @@ impl Pass {
     #[must_use]
     pub fn closed(&self) -> Option<ViewerEnd> {
         self.present.closed.get()
+    }
+
+    /// Whether the account may watch what has this bit rate; what is not known yet it may.
+    #[must_use]
+    pub fn allows(&self, bits_per_second: Option<u64>) -> bool {
+        self.bitrate_max == 0 || bits_per_second.is_none_or(|it| it <= self.bitrate_max)
+    }
+
+    /// Whether another viewer left, or has to end, for this one.
+    #[must_use]
+    pub fn made_room(&self) -> bool {
+        self.present.made_room.get()
     }
 
     /// Has `waker` woken when the viewer has to end.
@@ -160,6 +175,7 @@ pub async fn attend(
             came_us: now_us,
         }),
         is_admitted: Cell::new(false),
+        made_room: Cell::new(false),
         closed: Cell::new(None),
         waker: RefCell::default(),
     });
@@ -167,6 +183,7 @@ pub async fn attend(
     let pass = Pass {
         shard: Rc::clone(shard),
         present,
+        bitrate_max: account.bits_per_second_max,
     };
     if ask(shard, account.limit(), &pass.present).await {
         Ok(pass)
@@ -194,6 +211,8 @@ async fn ask(shard: &Rc<Shard>, limit: Limit, present: &Present) -> bool {
         }
         if turn > 0 {
             present.closed.set(None);
+            // If it is let in now, somebody has just left.
+            present.made_room.set(true);
             // Whoever was let in meanwhile was there before.
             present.visit.borrow_mut().asked_us = shard.clock.now_us();
         }
@@ -283,9 +302,10 @@ pub fn receive(shard: &Rc<Shard>, from: usize, notice: Notice) {
     let attendance = &shard.attendance;
     let now_us = shard.clock.now_us();
     match notice {
-        Notice::Admitted { number } => {
+        Notice::Admitted { number, made_room } => {
             if let Some(present) = attendance.present.borrow().get(&number) {
                 present.is_admitted.set(true);
+                present.made_room.set(made_room || present.made_room.get());
                 present.wake();
             }
         }
@@ -299,7 +319,8 @@ pub fn receive(shard: &Rc<Shard>, from: usize, notice: Notice) {
                 .iter()
                 .any(|it| (it.shard, it.number) == (from, number));
             if is_in && limit.viewers_max > 0 {
-                tell(shard, from, Notice::Admitted { number });
+                let made_room = !closed.is_empty();
+                tell(shard, from, Notice::Admitted { number, made_room });
             }
             close(shard, &closed);
         }

@@ -91,7 +91,7 @@ impl Accounts {
             Some(Login::Hash(hash)) => {
                 return Examined::Open {
                     hash: hash.clone(),
-                    account: account.cloned(),
+                    account: account.filter(|_| offered.fits_a_path()).cloned(),
                 };
             }
             Some(Login::Password(password)) => password,
@@ -197,6 +197,15 @@ pub struct Credentials {
     pub user: String,
     /// The password, decoded.
     pub password: Secret,
+}
+
+impl Credentials {
+    /// Whether the password can stand in the URLs that playlists are made of; of those that are known in clear, each can.
+    fn fits_a_path(&self) -> bool {
+        let password = self.password.expose();
+        let is_folder = matches!(password, "" | "." | "..");
+        !is_folder && !password.contains(['/', '\\']) && !password.contains(char::is_control)
+    }
 }
 
 impl fmt::Debug for Credentials {

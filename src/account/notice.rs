@@ -15,6 +15,8 @@ pub enum Notice {
     Admitted {
         /// Its number.
         number: u64,
+        /// Whether another viewer has to end for it.
+        made_room: bool,
     },
     /// A viewer wants to watch (viewer's shard to home shard).
     Arrived(Visit),
@@ -79,7 +81,7 @@ impl Notice {
     #[must_use]
     pub fn about(&self) -> About {
         match self {
-            Self::Admitted { number } => About::Answer(*number),
+            Self::Admitted { number, .. } => About::Answer(*number),
             Self::Arrived(visit) => About::Visit(visit.number),
             Self::Close { number, .. } => About::End(*number),
             Self::Confirmed { .. } => About::List,

@@ -143,34 +143,56 @@ impl Entry {
         (self.visit.asked_us, self.shard, self.visit.number)
     }
 
-    /// Whether the same device watches the same channel over a newer connection, however often this one has asked.
-    fn is_reopened(&self, entries: &[Self]) -> bool {
-        let came = |it: &Self| (it.visit.came_us, it.shard, it.visit.number);
-        entries.iter().any(|it| {
-            it.visit.device == self.visit.device
-                && it.visit.channel == self.visit.channel
-                && came(it) > came(self)
-        })
+    /// What tells the connections of one device to one channel from each other, the newest last, however often one asked.
+    fn came(&self) -> (u64, usize, u64) {
+        (self.visit.came_us, self.shard, self.visit.number)
+    }
+
+    fn place(&self) -> (u64, ChannelId) {
+        (self.visit.device, self.visit.channel)
     }
 }
 
-/// Takes out as many as are too many.
+/// Takes out as many as are too many: first those whose device watches the same channel over a newer connection.
 fn enforce(entries: &mut Vec<Entry>, limit: Limit) -> Vec<Closed> {
+    let mut excess = match limit.viewers_max {
+        0 => 0,
+        most => entries.len().saturating_sub(most),
+    };
+    if excess == 0 {
+        return Vec::new();
+    }
+    let mut newest = HashMap::new();
+    for entry in entries.iter() {
+        let known = newest.entry(entry.place()).or_insert_with(|| entry.came());
+        *known = entry.came().max(*known);
+    }
+    entries.sort_by_key(Entry::age);
     let mut closed = Vec::new();
-    while limit.viewers_max > 0 && entries.len() > limit.viewers_max {
-        entries.sort_by_key(Entry::age);
-        let reopened = entries.iter().position(|it| it.is_reopened(entries));
-        let (index, why) = match (reopened, limit.at_limit) {
-            (Some(index), _) => (index, ViewerEnd::Replaced),
-            (None, AtLimit::Replace) => (0, ViewerEnd::AtLimit),
-            (None, AtLimit::Refuse) => (entries.len() - 1, ViewerEnd::AtLimit),
-        };
-        let entry = entries.remove(index);
+    let mut close = |entry: &Entry, why| {
         closed.push(Closed {
             shard: entry.shard,
             number: entry.visit.number,
             why,
         });
+    };
+    entries.retain(|entry| {
+        let is_reopened = newest
+            .get(&entry.place())
+            .is_some_and(|it| *it > entry.came());
+        let goes = is_reopened && excess > 0;
+        if goes {
+            excess -= 1;
+            close(entry, ViewerEnd::Replaced);
+        }
+        !goes
+    });
+    let ended = match limit.at_limit {
+        AtLimit::Replace => 0..excess,
+        AtLimit::Refuse => entries.len() - excess..entries.len(),
+    };
+    for entry in entries.drain(ended) {
+        close(&entry, ViewerEnd::AtLimit);
     }
     closed
 }
@@ -378,6 +400,23 @@ mod tests {
         assert!(roll.arrive(0, on_seven(3, 3), REFUSE_ONE, 0).is_empty());
         let again = roll.arrive(0, on_seven(2, 4), REFUSE_ONE, 0);
         assert_eq!((again.len(), again[0].number), (1, 2), "the older one ends");
+    }
+
+    #[test]
+    fn a_large_account_is_brought_to_its_limit_in_one_go() {
+        let half = Limit {
+            viewers_max: 25_000,
+            at_limit: AtLimit::Replace,
+        };
+        // Every tenth connection was opened anew by its device.
+        let on_channel = |number: u64| on_device(number, number / 10 * 10, 7);
+        let visits: Vec<Visit> = (0..50_000).map(on_channel).collect();
+        let mut roll = Roll::default();
+        let closed = roll.confirm(0, 50_000, visits, |_| half, 1);
+        assert_eq!((closed.len(), roll.viewers("anna")), (25_000, 25_000));
+        assert!(closed.iter().all(|it| it.why == ViewerEnd::Replaced));
+        let newest_of_first = closed.iter().find(|it| it.number == 9);
+        assert_eq!(newest_of_first, None, "the newest of a device stays");
     }
 
     #[test]

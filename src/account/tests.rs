@@ -17,6 +17,7 @@ fn account(user: &str, login: Login) -> Account {
         groups: [].into(),
         viewers_max: 0,
         at_limit: AtLimit::Replace,
+        bits_per_second_max: 0,
     }
 }
 
@@ -165,4 +166,23 @@ fn an_account_that_stays_as_it_is_remains_the_very_same() {
     assert!(!same("anna"));
     assert_eq!(opened(&after, "anna", "apple"), None);
     assert_eq!(opened(&after, "anna", "Apple").as_deref(), Some("anna"));
+}
+
+#[test]
+fn a_hashed_password_that_no_url_can_carry_opens_nothing_and_costs_the_same() {
+    let accounts = Accounts::new(&[hashed("carla", HASH)]);
+    for (password, is_open) in [
+        ("correct.horse", true),
+        ("a b#?%", true),
+        ("a/b", false),
+        ("a\\b", false),
+        ("..", false),
+        ("", false),
+        ("a\nb", false),
+    ] {
+        let Examined::Open { account, .. } = accounts.examine(&offer("carla", password)) else {
+            panic!("{password:?} is told without work");
+        };
+        assert_eq!(account.is_some(), is_open, "{password:?}");
+    }
 }

@@ -329,6 +329,19 @@ impl Home {
         self.audience.wake_all();
     }
 
+    /// Asks every following shard to leave the channel if nobody watches it there.
+    pub fn spare(&self, mut deliver: impl FnMut(usize, Message)) {
+        let each = |it: &Follower| {
+            let (channel, epoch) = (it.channel, it.epoch);
+            (it.shard, Message::Spare { channel, epoch })
+        };
+        // This very shard may leave at once, which changes the list.
+        let asked: Vec<_> = self.followers.borrow().iter().map(each).collect();
+        for (shard, message) in asked {
+            deliver(shard, message);
+        }
+    }
+
     /// Tells every following shard that the channel has ended; nobody follows afterwards.
     pub fn end(&self, end: End, mut deliver: impl FnMut(usize, Message)) {
         for follower in self.followers.take() {

@@ -37,6 +37,9 @@ pub enum End {
 /// Why a channel could not be started; what its viewers are told.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum NotStarted {
+    /// The provider of its upstream allows no more connections.
+    #[error("every connection that the provider allows is in use")]
+    AtLimit,
     /// As many dynamic channels are open as are allowed.
     #[error("as many channels are open as are allowed")]
     Busy,

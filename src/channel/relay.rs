@@ -40,6 +40,7 @@ pub struct Relay {
     /// Tasks that wait for the channel's end alone: those whose socket takes nothing now.
     pub ends: Wakers,
     ring: RefCell<Ring>,
+    bits_per_second: Cell<Option<u64>>,
     viewers: Cell<usize>,
     end: Cell<Option<End>>,
 }
@@ -62,6 +63,7 @@ impl Relay {
             paced_us: Cell::new(0),
             ends: Wakers::default(),
             ring: RefCell::new(ring),
+            bits_per_second: Cell::new(None),
             viewers: Cell::new(0),
             end: Cell::new(None),
         }
@@ -113,6 +115,7 @@ impl Relay {
             self.counters.feed_lost_chunks.add(ring.push(chunk));
         }
         let after = ring.bytes();
+        self.bits_per_second.set(ring.bits_per_second());
         drop(ring);
         adjust(&self.counters.ring_bytes, before, after);
         self.news.wake_all();
@@ -164,6 +167,12 @@ impl Relay {
     #[must_use]
     pub fn ended(&self) -> Option<End> {
         self.end.get()
+    }
+
+    /// The bit rate of the history, once there is enough of it.
+    #[must_use]
+    pub fn bits_per_second(&self) -> Option<u64> {
+        self.bits_per_second.get()
     }
 
     /// Viewers that hold a seat.

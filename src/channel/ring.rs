@@ -125,6 +125,19 @@ impl Ring {
         self.joins.get(after).and_then(|seq| self.held(*seq))
     }
 
+    /// The bit rate of what is held, once that is [`RATED_US`] of media, or half of what the ring may hold in time or bytes.
+    #[must_use]
+    pub fn bits_per_second(&self) -> Option<u64> {
+        let (first, last) = (self.chunks.front()?, self.chunks.back()?);
+        let held_us = last.media_us.saturating_sub(first.media_us);
+        let is_long = held_us >= RATED_US.min(self.span_us / 2);
+        if held_us == 0 || !is_long && self.bytes < self.bytes_max / 2 {
+            return None;
+        }
+        let bits = last.bytes_before.saturating_sub(first.bytes_before) * 8;
+        Some(bits.saturating_mul(1_000_000) / held_us)
+    }
+
     /// Number of the oldest chunk held; equals [`Ring::head_seq`] when there is none.
     #[must_use]
     pub fn tail_seq(&self) -> u64 {
@@ -183,6 +196,9 @@ pub struct Lagged {
     /// The oldest number held.
     pub tail_seq: u64,
 }
+
+/// Media by which a bit rate is told: pictures of their own are large and seconds apart.
+pub const RATED_US: u64 = 5_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -245,6 +261,19 @@ mod tests {
         assert!(ring.newest_join().is_none());
         assert_eq!(ring.push(Chunk::blank(7, 7000, 1, true)), 0);
         assert_eq!(ring.head_seq(), 10);
+    }
+
+    #[test]
+    fn a_bit_rate_is_told_of_what_says_enough() {
+        // A packet each millisecond.
+        let rate = Some(188 * 8 * 1_000);
+        assert_eq!(filled(20_000, 100_000, 5_000, 1).bits_per_second(), None);
+        assert_eq!(filled(20_000, 100_000, 5_001, 1).bits_per_second(), rate);
+        assert_eq!(filled(1_000, 100_000, 400, 1).bits_per_second(), None);
+        assert_eq!(filled(1_000, 100_000, 600, 1).bits_per_second(), rate);
+        assert_eq!(filled(20_000, 100, 50, 1).bits_per_second(), rate);
+        assert_eq!(filled(20_000, 100, 49, 1).bits_per_second(), None);
+        assert_eq!(filled(20_000, 2, 1, 1).bits_per_second(), None);
     }
 
     #[test]

@@ -108,6 +108,15 @@ impl Table {
             .collect()
     }
 
+    /// Takes a channel out before its linger is over, if it lingers; the shard must unsubscribe from it.
+    #[must_use]
+    pub fn spare(&self, id: ChannelId, epoch: u64) -> Option<Rc<Relay>> {
+        let mut relays = self.relays.borrow_mut();
+        let is_current = relays.get(&id).is_some_and(|relay| relay.epoch == epoch);
+        let lingers = is_current && self.linger_until_us.borrow_mut().remove(&id).is_some();
+        if lingers { relays.remove(&id) } else { None }
+    }
+
     fn leave(&self, relay: &Relay, now_us: u64) {
         let viewers = relay.viewers().saturating_sub(1);
         relay.count_viewers(viewers);
@@ -341,6 +350,19 @@ mod tests {
         assert!(table.expire(until_us - 1).is_empty());
         assert_eq!(table.expire(until_us).len(), 1);
         assert!(table.relay(ID).is_none());
+    }
+
+    #[test]
+    fn only_a_channel_that_lingers_can_be_spared() {
+        let table = Rc::new(Table::default());
+        let (seat, _) = table.sit(ID, || 0, relay);
+        let epoch = seat.relay().epoch;
+        assert!(table.spare(ID, epoch).is_none(), "somebody watches");
+        drop(seat);
+        assert!(table.spare(ID, epoch + 1).is_none(), "another subscription");
+        assert!(table.spare(ID, epoch).is_some());
+        assert!(table.spare(ID, epoch).is_none(), "it is gone");
+        assert_eq!((table.next_linger_us(), table.relays().len()), (None, 0));
     }
 
     #[test]

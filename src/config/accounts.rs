@@ -53,6 +53,7 @@ pub(super) fn accounts(
         }
         let viewers_max = reader.size("viewers_max", 0..=1_000_000, 0);
         let at_limit = at_limit(&mut reader);
+        let bits_per_second_max = reader.whole("bitrate_max_bps", 0..=1_000_000_000, 0);
         reader.finish();
         if let (Some((user, _)), Some(login)) = (user, login) {
             accounts.push(Account {
@@ -64,6 +65,7 @@ pub(super) fn accounts(
                 groups,
                 viewers_max,
                 at_limit,
+                bits_per_second_max,
             });
         }
     }
@@ -233,16 +235,7 @@ fn items(reader: &mut Reader<'_>, name: &'static str, most: usize) -> Vec<Node> 
     let Some(items) = reader.list(name) else {
         return Vec::new();
     };
-    if !(1..=most).contains(&items.len()) {
-        let fault = Fault::Length {
-            seen: items.len(),
-            unit: "entries",
-            least: 1,
-            most,
-        };
-        let origin = reader.origin_of(&[name]);
-        reader.fault(name, origin, fault);
-    }
+    reader.counts(name, items.len(), "entries", 1..=most);
     items
 }
 

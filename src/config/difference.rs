@@ -136,7 +136,8 @@ impl AccountChange {
             rights: before.valid_until != after.valid_until
                 || before.networks != after.networks
                 || before.channels != after.channels
-                || before.groups != after.groups,
+                || before.groups != after.groups
+                || before.bits_per_second_max != after.bits_per_second_max,
             limit: before.limit() != after.limit(),
         })
     }

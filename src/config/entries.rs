@@ -106,15 +106,8 @@ fn upstreams(reader: &mut Reader<'_>) -> Vec<Upstream> {
     if count == 0 && !is_fault_known {
         reader.missing("upstream", "at least one [[channel.upstream]] is needed");
     }
-    if count > UPSTREAMS_MAX {
-        let fault = Fault::Length {
-            seen: count,
-            unit: "entries",
-            least: 1,
-            most: UPSTREAMS_MAX,
-        };
-        let origin = reader.origin_of(&["upstream"]);
-        reader.fault("upstream", origin, fault);
+    if count > 0 {
+        reader.counts("upstream", count, "entries", 1..=UPSTREAMS_MAX);
     }
     upstreams
 }
@@ -209,15 +202,7 @@ fn headers(reader: &mut Reader<'_>, is_agent_set: bool) -> Vec<(String, String)>
         reader.fault("headers", origin, wrong_type(&value, "a table of texts"));
         return Vec::new();
     };
-    if entries.len() > HEADERS_MAX {
-        let fault = Fault::Length {
-            seen: entries.len(),
-            unit: "headers",
-            least: 0,
-            most: HEADERS_MAX,
-        };
-        reader.fault("headers", origin, fault);
-    }
+    reader.counts("headers", entries.len(), "headers", 0..=HEADERS_MAX);
     let mut headers: Vec<(String, String)> = Vec::with_capacity(entries.len());
     for (name, (at, node)) in entries {
         let is_twice = headers

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::account::hash::NotAHash;
+use crate::upstream::provider::name::NotAProviderName;
 
 /// Everything that is wrong with a configuration, in the order of the file, then flags, then variables.
 ///
@@ -106,6 +107,15 @@ pub enum Fault {
         /// The address asked for.
         address: String,
     },
+    /// Whoever connects could say to be anybody.
+    #[error(
+        "{address} is not loopback and with proxy_protocol everybody who connects there would be believed: \
+         name the fronts in server.trusted_proxies, or listen on 127.0.0.1 or a unix socket"
+    )]
+    BelievesAll {
+        /// The address asked for.
+        address: String,
+    },
     /// More media at once than is kept.
     #[error("burst_ms is {burst_ms}, at most ring_ms = {ring_ms} is allowed")]
     BurstPastRing {
@@ -153,6 +163,18 @@ pub enum Fault {
     Missing {
         /// What is expected.
         allowed: &'static str,
+    },
+    /// Not the host of a provider's URLs.
+    #[error("{value} is no host, host or host:port as in the provider's URLs is allowed")]
+    NotAHost {
+        /// The text found.
+        value: String,
+    },
+    /// Not a name that a provider can have.
+    #[error("{value} {}", NotAProviderName)]
+    NotAProviderName {
+        /// The text found.
+        value: String,
     },
     /// Not an address to listen on.
     #[error(
@@ -259,13 +281,19 @@ pub enum Fault {
         suggestion: Option<String>,
     },
     /// A file that cannot be read.
-    #[error("{} cannot be read: {reason}", file.display())]
+    #[error("{} cannot be read: {reason}", one_line(file))]
     Unreadable {
         /// The file.
         file: Arc<Path>,
         /// What the system said.
         reason: io::Error,
     },
+}
+
+/// A file's name without what would make a second line of it.
+fn one_line(file: &Path) -> String {
+    let name = file.display().to_string();
+    name.replace(char::is_control, "?")
 }
 
 impl Fault {

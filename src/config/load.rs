@@ -14,7 +14,8 @@ use super::overlay::{self, Flags};
 use super::read::{Provenance, Reader, Report};
 use super::tree::{self, Entries, Node, Value};
 use super::{
-    Channel, Config, Listen, Stream, accounts as of_accounts, entries, secret_file, sections,
+    Channel, Config, Listen, Stream, accounts as of_accounts, entries, providers as of_providers,
+    secret_file, sections,
 };
 
 /// What a configuration is read from.
@@ -121,6 +122,7 @@ impl Config {
                 value: Value::Table(Entries::new()),
             })
         });
+        let providers = reader.tables("provider");
         let channels = reader.tables("channel");
         let accounts = reader.tables("account");
         reader.finish();
@@ -136,16 +138,23 @@ impl Config {
         let stream = sections::stream(&mut reader, &Stream::default());
         reader.finish();
         let engine = sections::engine(Reader::new(report, "engine".into(), engine));
+        let providers = of_providers::providers(providers, report);
         let channels = entries::channels(channels, &stream, report);
         let accounts = of_accounts::accounts(accounts, &channels, folder, report);
         if account_count == 0 && !server.open {
-            refuse_open(&server.listen, &places, report);
+            let fault = |address| Fault::OpenToAll { address };
+            refuse_remote(&server.listen, &places, fault, report);
+        }
+        if server.front.proxy_protocol && server.front.trusted.is_empty() {
+            let fault = |address| Fault::BelievesAll { address };
+            refuse_remote(&server.listen, &places, fault, report);
         }
         Self {
             server,
             admin,
             stream,
             engine,
+            providers,
             channels,
             accounts,
         }
@@ -185,15 +194,19 @@ pub(super) fn text_of<'b>(bytes: &'b [u8], path: &Arc<Path>) -> Result<&'b str, 
     })
 }
 
-fn refuse_open(listen: &[Listen], places: &[Origin], report: &mut Report) {
+/// Reports each listener that others than this host can reach.
+fn refuse_remote(
+    listen: &[Listen],
+    places: &[Origin],
+    fault: fn(String) -> Fault,
+    report: &mut Report,
+) {
     for (address, origin) in listen.iter().zip(places) {
         if !address.is_local() {
             report.errors.push(ConfigError {
                 origin: origin.clone(),
                 key: "server.listen".into(),
-                fault: Fault::OpenToAll {
-                    address: address.to_string(),
-                },
+                fault: fault(address.to_string()),
             });
         }
     }

@@ -16,6 +16,7 @@ mod front;
 mod listen;
 mod load;
 mod overlay;
+mod providers;
 mod read;
 mod secret_file;
 mod sections;
@@ -36,6 +37,7 @@ pub use front::{Front, Network, NotANetwork};
 pub use listen::{Listen, PATH_BYTES_MAX};
 pub use load::Inputs;
 pub use overlay::Flags;
+pub use providers::Provider;
 pub use read::Provenance;
 pub use show::{HiddenUrl, show};
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub stream: Stream,
     /// The AceStream engine.
     pub engine: Engine,
+    /// What providers allow. Shape: no two with one name, or with one host, port and user.
+    pub providers: Vec<Provider>,
     /// The channels, in the order of the file. Shape: no two with one id.
     pub channels: Vec<Channel>,
     /// Who may watch; empty means everybody. Shape: no two with one user.
@@ -205,6 +209,8 @@ pub struct Engine {
     pub dynamic: bool,
     /// Dynamic channels at once; the next gets 503. Bound: 0 to 10,000.
     pub dynamic_max: usize,
+    /// Sessions at once; 0 is any number. Bound: up to 10,000.
+    pub connections_max: usize,
 }
 
 impl Default for Engine {
@@ -217,6 +223,7 @@ impl Default for Engine {
             url: Url::parse("http://127.0.0.1:6878").expect("the default engine's URL is valid"),
             dynamic: true,
             dynamic_max: 50,
+            connections_max: 0,
         }
     }
 }
@@ -227,6 +234,7 @@ impl fmt::Debug for Engine {
             .field("url", &HiddenUrl(&self.url))
             .field("dynamic", &self.dynamic)
             .field("dynamic_max", &self.dynamic_max)
+            .field("connections_max", &self.connections_max)
             .finish()
     }
 }
@@ -329,6 +337,8 @@ pub struct Account {
     pub viewers_max: usize,
     /// What happens to one more.
     pub at_limit: AtLimit,
+    /// Channels of a higher bit rate are not for it; 0 is any. Bound: up to 1 Gbit/s.
+    pub bits_per_second_max: u64,
 }
 
 /// What happens when an account has as many viewers as it may have and one more comes.
@@ -376,7 +386,14 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "slow",
         ],
     ),
-    ("engine", &["url", "dynamic", "dynamic_max"]),
+    (
+        "engine",
+        &["url", "dynamic", "dynamic_max", "connections_max"],
+    ),
+    (
+        "provider",
+        &["name", "host", "user", "connections_max", "release_ms"],
+    ),
     (
         "channel",
         &[
@@ -408,6 +425,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "groups",
             "viewers_max",
             "at_limit",
+            "bitrate_max_bps",
         ],
     ),
 ];

@@ -208,6 +208,29 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Reports a list or table with fewer or more entries than allowed, and says whether it has as many as it may.
+    pub(super) fn counts(
+        &mut self,
+        name: &'static str,
+        seen: usize,
+        unit: &'static str,
+        allowed: RangeInclusive<usize>,
+    ) -> bool {
+        let is_allowed = allowed.contains(&seen);
+        if !is_allowed {
+            let (least, most) = allowed.into_inner();
+            let fault = Fault::Length {
+                seen,
+                unit,
+                least,
+                most,
+            };
+            let origin = self.origin_of(&[name]);
+            self.fault(name, origin, fault);
+        }
+        is_allowed
+    }
+
     /// Takes out a list of tables, each to be read with the path that comes with it.
     pub(super) fn tables(&mut self, name: &'static str) -> Vec<(String, Node)> {
         let items = self.list(name).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The sections that stand once: `[server]`, `[admin]`, `[stream]`, `[engine]`.
 //!
-//! Channels and accounts belong in `entries.rs`. The rule: each bound stands here and in `example.toml`, and nowhere else.
+//! What may stand several times belongs in `entries.rs`, `accounts.rs` and `providers.rs`. The rule: each bound stands here and in `example.toml`, and nowhere else.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
@@ -114,6 +114,7 @@ pub(super) fn engine(mut reader: Reader<'_>) -> Engine {
         url: url.map_or(default.url, |(url, _)| url),
         dynamic: reader.boolean("dynamic", default.dynamic),
         dynamic_max: reader.size("dynamic_max", 0..=10_000, default.dynamic_max),
+        connections_max: reader.size("connections_max", 0..=10_000, default.connections_max),
     };
     reader.finish();
     engine
@@ -171,15 +172,7 @@ fn public_url(reader: &mut Reader<'_>) -> Option<Url> {
 
 fn listen(reader: &mut Reader<'_>) -> Option<(Vec<Listen>, Vec<Origin>)> {
     let items = reader.list("listen")?;
-    if items.is_empty() || items.len() > LISTEN_MAX {
-        let fault = Fault::Length {
-            seen: items.len(),
-            unit: "addresses",
-            least: 1,
-            most: LISTEN_MAX,
-        };
-        let origin = reader.origin_of(&["listen"]);
-        reader.fault("listen", origin, fault);
+    if !reader.counts("listen", items.len(), "addresses", 1..=LISTEN_MAX) {
         return None;
     }
     let mut addresses: Vec<Listen> = Vec::new();
@@ -210,15 +203,7 @@ fn listen(reader: &mut Reader<'_>) -> Option<(Vec<Listen>, Vec<Origin>)> {
 
 fn trusted(reader: &mut Reader<'_>) -> Vec<Network> {
     let items = reader.list("trusted_proxies").unwrap_or_default();
-    if items.len() > TRUSTED_MAX {
-        let fault = Fault::Length {
-            seen: items.len(),
-            unit: "networks",
-            least: 0,
-            most: TRUSTED_MAX,
-        };
-        let origin = reader.origin_of(&["trusted_proxies"]);
-        reader.fault("trusted_proxies", origin, fault);
+    if !reader.counts("trusted_proxies", items.len(), "networks", 0..=TRUSTED_MAX) {
         return Vec::new();
     }
     networks(reader, "trusted_proxies", items)

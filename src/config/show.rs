@@ -9,7 +9,9 @@ use std::time::Duration;
 use url::Url;
 
 use super::read::Provenance;
-use super::{Account, AtLimit, Batch, Channel, Config, Shards, SlowPolicy, Stream, Upstream};
+use super::{
+    Account, AtLimit, Batch, Channel, Config, Provider, Shards, SlowPolicy, Stream, Upstream,
+};
 use crate::account::Login;
 
 /// Writes the whole configuration as TOML; beside each value stands where it came from.
@@ -34,6 +36,9 @@ pub fn show(config: &Config, provenance: &Provenance) -> String {
         page.value("stream", name, &value);
     }
     page.engine(config);
+    for (index, provider) in config.providers.iter().enumerate() {
+        page.provider(index, provider);
+    }
     for (index, channel) in config.channels.iter().enumerate() {
         page.channel(index, channel);
     }
@@ -156,6 +161,24 @@ impl Page<'_> {
         );
         self.value("engine", "dynamic", &config.engine.dynamic);
         self.value("engine", "dynamic_max", &config.engine.dynamic_max);
+        self.value("engine", "connections_max", &config.engine.connections_max);
+    }
+
+    fn provider(&mut self, index: usize, provider: &Provider) {
+        let table = format!("provider[{index}]");
+        self.line(format_args!("\n[[provider]]"));
+        self.value(&table, "name", &text(provider.name.as_str()));
+        let host = match provider.port {
+            Some(port) => format!("{}:{port}", provider.host),
+            None => provider.host.clone(),
+        };
+        self.value(&table, "host", &text(&host));
+        if provider.user.is_some() {
+            self.value(&table, "user", &text(HIDDEN));
+        }
+        let terms = provider.terms;
+        self.value(&table, "connections_max", &terms.connections_max);
+        self.value(&table, "release_ms", &terms.release.as_millis());
     }
 
     fn channel(&mut self, index: usize, channel: &Channel) {
@@ -265,6 +288,7 @@ impl Page<'_> {
             AtLimit::Replace => "replace",
         };
         self.value(&table, "at_limit", &text(at_limit));
+        self.value(&table, "bitrate_max_bps", &account.bits_per_second_max);
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Connection {
     peer: SocketAddr,
     front: Arc<Front>,
     awaits_header: bool,
+    /// Whether a request was read.
+    has_asked: bool,
     /// What has been read and not used.
     input: Vec<u8>,
     permit: Permit,
@@ -57,6 +59,7 @@ impl Connection {
             peer,
             awaits_header: front.proxy_protocol,
             front,
+            has_asked: false,
             input: Vec::new(),
             permit,
         }
@@ -91,6 +94,27 @@ impl Connection {
         }
     }
 
+    /// Reads the next request of a connection that is kept alive: the first within `limit`, later ones within
+    /// [`KEEP_ALIVE`].
+    ///
+    /// # Errors
+    /// As [`Connection::read_request`]; after the first request silence is [`NoRequest::Gone`].
+    pub async fn next_request(
+        &mut self,
+        clock: &Clock,
+        limit: Duration,
+    ) -> Result<Request, NoRequest> {
+        if !self.has_asked {
+            self.has_asked = true;
+            return self.read_request(clock, limit).await;
+        }
+        match self.read_request(clock, KEEP_ALIVE).await {
+            // A connection that is kept alive and silent has asked for nothing.
+            Err(NoRequest::Refused(Refusal::TooSlow)) if !self.has_input() => Err(NoRequest::Gone),
+            read => read,
+        }
+    }
+
     async fn read_head(&mut self) -> Result<Request, NoRequest> {
         if self.awaits_header {
             self.read_proxy_header().await?;
@@ -117,7 +141,7 @@ impl Connection {
                     self.input.drain(..header.bytes.min(self.input.len()));
                     self.awaits_header = false;
                     if self.front.trusts_header(self.opened_for.ip()) {
-                        self.opened_for = header.source.unwrap_or(self.opened_for);
+                        self.opened_for = header.viewer.unwrap_or(self.opened_for);
                     }
                     return Ok(());
                 }
@@ -200,6 +224,9 @@ impl Connection {
         &mut self.stream
     }
 }
+
+/// How long a connection stays open for another request.
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long a peer has for taking an answer.
 const WRITE_MAX: Duration = Duration::from_secs(5);

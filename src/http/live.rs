@@ -38,16 +38,11 @@ use crate::viewer::burst::{self, Start};
 
 /// Answers the requests of a connection on the viewers' listener: pages until the first that is none, or a stream.
 pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
-    let mut limit = shard.config().server.head_timeout;
-    let mut has_asked = false;
     loop {
-        let request = match connection.read_request(&shard.clock, limit).await {
+        let limit = shard.config().server.head_timeout;
+        let request = match connection.next_request(&shard.clock, limit).await {
             Ok(request) => request,
             Err(NoRequest::Gone) => return,
-            // A connection that is kept alive and silent has asked for nothing.
-            Err(NoRequest::Refused(Refusal::TooSlow)) if has_asked && !connection.has_input() => {
-                return;
-            }
             Err(NoRequest::Refused(refusal)) => {
                 return refuse(&shard, connection, Method::Get, refusal).await;
             }
@@ -57,8 +52,6 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
             return;
         };
         connection = open;
-        has_asked = true;
-        limit = KEEP_ALIVE;
     }
 }
 
@@ -218,7 +211,7 @@ async fn watch(
             }
         }
     };
-    let Some(permit) = place(shard, wish.account.as_deref()).await else {
+    let Some(permit) = place(shard, pass.as_ref()).await else {
         return Err((connection, Refusal::Busy));
     };
     let seat = shard.sit(offer);
@@ -250,14 +243,13 @@ async fn watch(
     Ok(())
 }
 
-/// Takes a place on the server. Where the account has a limit, its viewer that ends for this one may be about to give
-/// back the last place there was.
-async fn place(shard: &Shard, account: Option<&Account>) -> Option<Permit> {
+/// Takes a place on the server. The viewer that ends for this one may be about to give back the last place there was.
+async fn place(shard: &Shard, pass: Option<&Pass>) -> Option<Permit> {
     let permits = &shard.process.viewers;
     if let Some(permit) = permits.take() {
         return Some(permit);
     }
-    if account.is_none_or(|it| it.viewers_max == 0) {
+    if !pass.is_some_and(Pass::made_room) {
         return None;
     }
     let given_back = async {
@@ -295,7 +287,12 @@ async fn first_media(
             pass.wait(cx.waker());
         }
         if let Some(start) = burst::start(&relay.ring(), burst_us) {
-            return Poll::Ready(Ok(start));
+            return Poll::Ready(match pass {
+                Some(pass) if !pass.allows(relay.bits_per_second()) => {
+                    Err(NoRequest::Refused(Refusal::BitrateForbidden))
+                }
+                _ => Ok(start),
+            });
         }
         if let Some(end) = relay.ended() {
             return Poll::Ready(Err(NoRequest::Refused(not_started(end))));
@@ -341,6 +338,7 @@ fn is_gone(connection: &mut Connection, cx: &mut Context<'_>, input_left: &mut u
 fn not_started(end: End) -> Refusal {
     match end {
         End::Drained => Refusal::Draining,
+        End::NotStarted(NotStarted::AtLimit) => Refusal::ProviderFull,
         End::NotStarted(NotStarted::Busy) => Refusal::DynamicFull,
         End::NotStarted(NotStarted::Playlist) => Refusal::UpstreamPlaylist,
         End::NotStarted(NotStarted::Refused) | End::UpstreamLost => Refusal::UpstreamRefused,
@@ -376,9 +374,6 @@ impl Drop for Counted {
         self.0.viewers.set(self.0.viewers.get().saturating_sub(1));
     }
 }
-
-/// How long a connection stays open for another request.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// How long a viewer waits for the place of one that ends for it.
 const PLACE_MAX: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// For whom the connection is; `None` if the front speaks for itself or does not know.
-    pub source: Option<SocketAddr>,
+    pub viewer: Option<SocketAddr>,
     /// Where the first request begins.
     ///
     /// Unit: bytes from the front of what was parsed.
@@ -78,20 +78,20 @@ fn text(bytes: &[u8]) -> Result<Option<Header>, ProxyError> {
     let line = window.get(TEXT.len()..end).unwrap_or_default();
     let line = str::from_utf8(line).or(Err(ProxyError::Line))?;
     Ok(Some(Header {
-        source: source_of_line(line)?,
+        viewer: viewer_of_line(line)?,
         bytes: end + 2,
     }))
 }
 
-fn source_of_line(line: &str) -> Result<Option<SocketAddr>, ProxyError> {
+fn viewer_of_line(line: &str) -> Result<Option<SocketAddr>, ProxyError> {
     let mut words = line.split(' ');
     let family = words.next().unwrap_or_default();
     if family == "UNKNOWN" {
         return Ok(None);
     }
     let mut word = || words.next().ok_or(ProxyError::Line);
-    let (source, target) = (word()?, word()?);
-    let source_port = port(word()?)?;
+    let (viewer, target) = (word()?, word()?);
+    let viewer_port = port(word()?)?;
     // Read for its form alone: where the front was reached says nothing about the viewer.
     port(word()?)?;
     if words.next().is_some() {
@@ -104,10 +104,10 @@ fn source_of_line(line: &str) -> Result<Option<SocketAddr>, ProxyError> {
             _ => None,
         }
     };
-    let (Some(source), Some(_)) = (address(source), address(target)) else {
+    let (Some(viewer), Some(_)) = (address(viewer), address(target)) else {
         return Err(ProxyError::Line);
     };
-    Ok(Some(SocketAddr::new(source, source_port)))
+    Ok(Some(SocketAddr::new(viewer, viewer_port)))
 }
 
 /// Digits without leading zeros.
@@ -154,7 +154,7 @@ fn binary(bytes: &[u8]) -> Result<Option<Header>, ProxyError> {
     let Some(addresses) = bytes.get(BINARY_BYTES..whole) else {
         return Ok(None);
     };
-    let source = match needed {
+    let viewer = match needed {
         12 => first(addresses)
             .map(|ip: [u8; 4]| Ipv4Addr::from(ip).into())
             .zip(number_at(addresses, 8)),
@@ -165,7 +165,7 @@ fn binary(bytes: &[u8]) -> Result<Option<Header>, ProxyError> {
         _ => None,
     };
     Ok(Some(Header {
-        source: source.map(|(ip, port)| SocketAddr::new(ip, port)),
+        viewer: viewer.map(|(ip, port)| SocketAddr::new(ip, port)),
         bytes: whole,
     }))
 }

@@ -51,6 +51,9 @@ pub enum Refusal {
     /// The bytes are no request.
     #[error(transparent)]
     BadRequest(RequestError),
+    /// The channel's bit rate is higher than the account may watch.
+    #[error("this channel has a higher bit rate than this account may watch")]
+    BitrateForbidden,
     /// The request's body is longer than the path takes.
     #[error("the body of the request is too long")]
     BodyTooLong,
@@ -75,6 +78,9 @@ pub enum Refusal {
     /// A channel was asked for as an HLS playlist.
     #[error("there is no HLS output: ask for .ts instead of .m3u8")]
     HlsUnavailable,
+    /// As many checks of passwords wait as may wait.
+    #[error("as many logins wait to be checked as may wait: try again later")]
+    LoginsFull,
     /// The path does not have the method.
     #[error("this path does not have this method: {allow} are allowed")]
     MethodNotAllowed {
@@ -90,9 +96,17 @@ pub enum Refusal {
     /// The channel was opened but sent nothing in time.
     #[error("no media came from upstream in time")]
     NoMedia,
+    /// The provider of the channel's upstream allows no more connections.
+    #[error("as many channels of its provider are open as the provider allows: try again later")]
+    ProviderFull,
     /// The target is longer than the bound.
     #[error("the target of the request is too long")]
     TargetTooLong,
+    /// Nothing tells by what name the viewer knows this server.
+    #[error(
+        "the request has no Host header, and no server.public_url is set: the addresses in the answer would have no host"
+    )]
+    NoHost,
     /// The address guessed too often.
     #[error("too many wrong logins from this address: try again later")]
     TooManyBadLogins {
@@ -121,11 +135,12 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::BadBody(_) | Self::BadContent(_) => Status::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadContent(_) | Self::NoHost => Status::BAD_REQUEST,
             Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
             Self::BadForwarded(_) | Self::BadProxyHeader(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
             Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
+            Self::BitrateForbidden => Status::FORBIDDEN,
             Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
             Self::HlsUnavailable | Self::UnknownChannel | Self::UnknownPath => Status::NOT_FOUND,
             Self::MethodNotAllowed { .. } => Status::METHOD_NOT_ALLOWED,
@@ -136,7 +151,8 @@ impl Refusal {
             Self::TooManyBadLogins { .. } => Status::TOO_MANY_REQUESTS,
             Self::HeadTooLong => Status::HEAD_TOO_LARGE,
             Self::UpstreamPlaylist | Self::UpstreamRefused => Status::BAD_GATEWAY,
-            Self::Busy | Self::Draining | Self::DynamicFull => Status::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Draining | Self::LoginsFull => Status::SERVICE_UNAVAILABLE,
+            Self::DynamicFull | Self::ProviderFull => Status::SERVICE_UNAVAILABLE,
             Self::Misdirected => Status::MISDIRECTED_REQUEST,
             Self::NoMedia => Status::GATEWAY_TIMEOUT,
         }
@@ -147,18 +163,17 @@ impl Refusal {
     pub fn counted(&self) -> Reject {
         match self {
             Self::AccountFull => Reject::AtLimit,
-            Self::AccountOver | Self::ChannelForbidden | Self::NetworkForbidden => {
-                Reject::Forbidden
-            }
-            Self::BadBody(_) | Self::BadContent(_) => Reject::BadRequest,
+            Self::AccountOver | Self::BitrateForbidden => Reject::Forbidden,
+            Self::ChannelForbidden | Self::NetworkForbidden => Reject::Forbidden,
+            Self::BadBody(_) | Self::BadContent(_) | Self::NoHost => Reject::BadRequest,
             Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
             Self::BadForwarded(_) | Self::BadProxyHeader(_) => Reject::ProxyHeader,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
-            Self::Busy => Reject::Full,
+            Self::Busy | Self::LoginsFull => Reject::Full,
             Self::Draining => Reject::Draining,
-            Self::DynamicFull => Reject::Busy,
+            Self::DynamicFull | Self::ProviderFull => Reject::Busy,
             Self::HlsUnavailable | Self::UnknownChannel | Self::UnknownPath => Reject::NotFound,
             Self::MethodNotAllowed { .. } => Reject::Method,
             Self::NoMedia => Reject::NoMedia,
@@ -189,7 +204,7 @@ impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Self {
         match denied {
             Denied::BadLogin => Self::BadLogin,
-            Denied::Busy => Self::Busy,
+            Denied::Busy => Self::LoginsFull,
             Denied::Expired => Self::AccountOver,
             Denied::Network => Self::NetworkForbidden,
             Denied::Throttled(throttled) => throttled.into(),

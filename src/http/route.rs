@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::account::Credentials;
 use crate::account::secret::Secret;
 use crate::channel::id::{ChannelId, Content, Hash, NotAHash};
-use crate::http::page::Page;
+use crate::http::page::{Form, Page};
 use crate::http::request::Method;
 
 /// What a request on the viewers' listener asks for.
@@ -44,7 +44,7 @@ pub enum Route {
 pub struct Watch {
     /// The channel, which may not exist.
     pub channel: ChannelId,
-    /// At most one pair from the path or query, then at most one from the Authorization header. Both count: an app
+    /// At most one pair from the path, or two readings of one in the query, then at most one from the Authorization header. All count: an app
     /// has its account in the path, a player that was answered 401 adds the header, a proxy in between may add its own.
     pub offered: Vec<Credentials>,
 }
@@ -100,9 +100,12 @@ pub fn route(
             return Route::Page(Ask { page, offered });
         }
         Place::Playlist => return Route::HlsUnavailable,
-        Place::Channel { number, account } => (ChannelId::Configured(number), Some(account)),
+        Place::Channel { number, account } => (ChannelId::Configured(number), vec![account]),
         Place::Content => match content(query.unwrap_or_default()) {
-            Ok(content) => (ChannelId::Dynamic(content), query.and_then(query_account)),
+            Ok(content) => {
+                let form = Form::new(query.unwrap_or_default(), "");
+                (ChannelId::Dynamic(content), form.accounts())
+            }
             Err(error) => return Route::BadContent(error),
         },
     };
@@ -269,19 +272,6 @@ fn content(query: &str) -> Result<Content, BadContent> {
         return Err(BadContent::Several);
     }
     Ok(kind(value.parse()?))
-}
-
-/// The account in a query: `user=` and, if it has one, `password=`; of two the first counts.
-fn query_account(query: &str) -> Option<Credentials> {
-    let value = |wanted| {
-        pairs(query)
-            .find(|(name, _)| *name == wanted)
-            .map(|(_, value)| value)
-    };
-    Some(Credentials {
-        user: decoded(value("user")?)?,
-        password: Secret::new(decoded(value("password").unwrap_or_default())?),
-    })
 }
 
 /// The account in an Authorization header, if it is of the Basic scheme. Source: RFC 7617.

@@ -68,14 +68,14 @@ pub(super) async fn answer(
         Some(it) => Some(it.credentials),
         None => offered.first(),
     };
-    let standing = standing(shard, account).await;
-    let base = public_base(request, connection, &config);
-    let page = Asked {
+    let base = public_base(request, connection, &config).ok_or(Refusal::NoHost)?;
+    let page = Wanted {
         page: ask.page,
         form: &form,
         account,
         has_account: credentials.is_some(),
     };
+    let standing = standing(shard, account, page.tells_viewers()).await;
     let asker = Asker::new(base, credentials, standing);
     let listing = if is_wrong {
         xtream::wrong_login()
@@ -86,8 +86,8 @@ pub(super) async fn answer(
     send(shard, connection, request.method, &answer, &listing, &asker).await
 }
 
-/// How an account stands now; everybody's where there are none.
-async fn standing(shard: &Rc<Shard>, account: Option<&Account>) -> Standing {
+/// How an account stands now; everybody's where there are none. Its viewers are counted, on its home shard, if they are told.
+async fn standing(shard: &Rc<Shard>, account: Option<&Account>, tells_viewers: bool) -> Standing {
     let viewers_max = shard.config().server.viewers_max;
     let Some(account) = account else {
         return Standing::unlimited(viewers_max);
@@ -95,7 +95,10 @@ async fn standing(shard: &Rc<Shard>, account: Option<&Account>) -> Standing {
     Standing {
         is_expired: account.is_expired(login::unix_seconds()),
         expires_s: account.valid_until.map(Until::unix_seconds),
-        viewers: attendance::viewers(shard, &account.user).await,
+        viewers: match tells_viewers {
+            true => attendance::viewers(shard, &account.user).await,
+            false => 0,
+        },
         viewers_max: match account.viewers_max {
             0 => viewers_max,
             most => most,
@@ -104,28 +107,40 @@ async fn standing(shard: &Rc<Shard>, account: Option<&Account>) -> Standing {
 }
 
 /// Where the app that sent a request reaches this server: what the operator says, else what the request was sent to.
+///
+/// `None` for a request over a Unix socket that names no host.
 #[must_use]
-pub fn public_base(request: &Request, connection: &Connection, config: &Config) -> Base {
+pub fn public_base(request: &Request, connection: &Connection, config: &Config) -> Option<Base> {
     if let Some(url) = &config.server.public_url {
-        return Base::of_url(url);
+        return Some(Base::of_url(url));
     }
     let local = || connection.local().map(|address| address.to_string());
-    let authority = request.host.clone().or_else(local);
-    Base::new(
-        request.scheme == Scheme::Https,
-        &authority.unwrap_or_default(),
-    )
+    let authority = request.host.clone().or_else(local)?;
+    Some(Base::new(request.scheme == Scheme::Https, &authority))
 }
 
 /// A page with its parameters.
-struct Asked<'a> {
+struct Wanted<'a> {
     page: Page,
     form: &'a Form<'a>,
     account: Option<&'a Account>,
     has_account: bool,
 }
 
-impl Asked<'_> {
+impl Wanted<'_> {
+    /// Whether the answer says how many viewers the account has.
+    fn tells_viewers(&self) -> bool {
+        match self.page {
+            Page::Panel => true,
+            Page::Player => self.action() == Action::Login,
+            _ => false,
+        }
+    }
+
+    fn action(&self) -> Action {
+        Action::read(&self.form.value("action"), &self.form.value("category_id"))
+    }
+
     fn listing<'c>(&self, config: &'c Config, asker: &Asker) -> Listing<'c> {
         // What the account may not watch is not offered either.
         let channels = config.channels.iter().filter(|channel| {
@@ -142,11 +157,7 @@ impl Asked<'_> {
             Page::LineupStatus => tuner::status(),
             Page::LineupXml => tuner::lineup_xml(channels),
             Page::Panel => xtream::panel(channels, asker, now_s),
-            Page::Player => {
-                let (action, category) =
-                    (self.form.value("action"), self.form.value("category_id"));
-                xtream::player(channels, Action::read(&action, &category), asker, now_s)
-            }
+            Page::Player => xtream::player(channels, self.action(), asker, now_s),
             Page::Playlist | Page::PlaylistFile => playlist::playlist(channels, self.detail()),
         }
     }
@@ -216,4 +227,31 @@ async fn send(
         return Ok(());
     }
     connection.write(&shard.clock, &Bytes::from(unsent)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn viewers_are_counted_only_for_answers_that_tell_them() {
+        for (page, query, expected) in [
+            (Page::Player, "", true),
+            (Page::Player, "action=nonsense", true),
+            (Page::Player, "action=get_live_streams", false),
+            (Page::Player, "action=get_short_epg", false),
+            (Page::Panel, "", true),
+            (Page::Playlist, "", false),
+            (Page::Guide, "", false),
+            (Page::Lineup, "", false),
+        ] {
+            let wanted = Wanted {
+                page,
+                form: &Form::new(query, ""),
+                account: None,
+                has_account: false,
+            };
+            assert_eq!(wanted.tells_viewers(), expected, "{page:?} {query}");
+        }
+    }
 }

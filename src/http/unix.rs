@@ -59,7 +59,7 @@ pub fn occupant(path: &Path) -> io::Result<Occupant> {
 
 /// A socket that listens at `path`, in place of one that was left there, for its owner and its group.
 ///
-/// Blocks like [`occupant`], and for as long while somebody else listens in the same folder for the first time.
+/// Blocks like [`occupant`], and for half a second while somebody else locks the folder.
 ///
 /// # Errors
 /// [`ListenError`] names the path; what is there is left alone.
@@ -69,7 +69,14 @@ pub fn listen(path: &Path, backlog: i32) -> Result<(OwnedFd, SocketFile), Listen
         source,
     };
     // Of two that find the same left socket, one would remove what the other has just made.
-    let _alone = lock_folder(path).map_err(failed)?;
+    let alone = lock_folder(path).map_err(failed)?;
+    if alone.is_none() {
+        // Whoever may read the folder may lock it, for ever: it must not keep this process from starting.
+        let path = path.display();
+        log::warn!(
+            "the folder of a socket is locked by another program: listening all the same path={path}"
+        );
+    }
     match occupant(path).map_err(failed)? {
         Occupant::Left => fs::remove_file(path).map_err(failed)?,
         Occupant::Nobody => {}
@@ -121,19 +128,19 @@ impl Drop for SocketFile {
     }
 }
 
-/// Held until dropped.
+/// Held until dropped; `None` if somebody else holds it for longer than making a socket takes.
 #[expect(clippy::disallowed_methods, reason = "no shard runs yet")]
-fn lock_folder(path: &Path) -> io::Result<OwnedFd> {
+fn lock_folder(path: &Path) -> io::Result<Option<OwnedFd>> {
     let folder = path.parent().unwrap_or_else(|| Path::new("/"));
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags, Mode::empty())?;
-    for _ in 0..TRIES {
+    for _ in 0..LOCK_TRIES {
         match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) => thread::sleep(PAUSE),
-            settled => return settled.map(|()| folder).map_err(Into::into),
+            settled => return settled.map(|()| Some(folder)).map_err(Into::into),
         }
     }
-    Err(Errno::WOULDBLOCK.into())
+    Ok(None)
 }
 
 /// What one look shows.
@@ -187,6 +194,9 @@ const MODE: u32 = 0o660;
 /// How often what is about to change is looked at again.
 const TRIES: u32 = 40;
 
+/// How often the lock of a folder is tried.
+const LOCK_TRIES: u32 = 10;
+
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -232,6 +242,20 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(second_file);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_somebody_locks_for_ever_is_listened_in_all_the_same() {
+        let path = place("locked");
+        let folder = fs::File::open(path.parent().unwrap()).unwrap();
+        flock(&folder, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(UnixListener::bind(&path).unwrap());
+        let (_socket, _file) = listen(&path, 8).unwrap();
+        UnixStream::connect(&path).unwrap();
+        assert!(matches!(
+            listen(&path, 8),
+            Err(ListenError::PathInUse { .. })
+        ));
     }
 
     #[test]

@@ -54,6 +54,9 @@ families! {
     JOIN_INTERVAL = Gauge "join_interval_seconds": "Media time between the last two join points of a configured channel's video.";
     LOG_DROPPED_LINES = Counter "log_dropped_lines_total": "Log lines lost because the log could not take them.";
     MEDIA_INFO = Gauge "media_info": "Always 1; how a configured channel's media is coded stands in the labels.";
+    PLAIN_SEGMENTS = Counter "plain_segments_total": "Segments of memory for which the system gave no file, so that their bytes are copied when they are sent.";
+    PROVIDER_CONNECTIONS = Gauge "provider_connections": "Connections, or engine sessions, that count against a provider's limit now.";
+    PROVIDER_CONNECTIONS_MAX = Gauge "provider_connections_max": "How many the provider allows; only those with a limit are told of.";
     RING_BYTES = Gauge "ring_bytes": "Bytes of history that the rings hold.";
     RING_MEDIA = Gauge "ring_media_seconds": "Media of history that the home shard holds.";
     SEND_CALLS = Counter "send_calls_total": "Calls that handed viewers bytes.";

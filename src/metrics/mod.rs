@@ -112,6 +112,8 @@ reasons! {
     ViewerEnd {
         /// Its account may have so many viewers, and a newer one came.
         AtLimit = "at_limit",
+        /// The channel's bit rate is higher than its account may watch.
+        Bitrate = "bitrate",
         /// Its channel is not offered any more since a new configuration.
         ChannelRemoved = "channel_removed",
         /// corecast drains: its deadline came.
@@ -146,11 +148,11 @@ reasons! {
         BadCredentials = "bad_credentials",
         /// The request is malformed or over a limit.
         BadRequest = "bad_request",
-        /// As many channels are open as are allowed.
+        /// As many channels by content id, or connections to a provider, are open as are allowed.
         Busy = "busy",
         /// corecast drains.
         Draining = "draining",
-        /// The account is over, or not for this address or channel.
+        /// The account is over, or not for this address, channel or bit rate.
         Forbidden = "forbidden",
         /// As many viewers or connections are open as are allowed.
         Full = "full",
@@ -174,6 +176,8 @@ reasons! {
 reasons! {
     /// How a try to reach an upstream ended.
     Connect {
+        /// It was not tried: its provider allows no more connections.
+        AtLimit = "at_limit",
         /// It could not be reached, or broke off before media came.
         Failed = "failed",
         /// Media came.

@@ -7,6 +7,7 @@ use crate::metrics::Label;
 use crate::metrics::families::Family;
 use crate::metrics::histogram::Observed;
 use crate::metrics::media::Codecs;
+use crate::upstream::provider::name::ProviderName;
 
 /// One value of one family, as a shard reports it.
 #[derive(Clone, Debug)]
@@ -58,6 +59,8 @@ pub struct Labels {
     pub cause: Option<&'static str>,
     /// Labels `video` and `audio`.
     pub codecs: Option<Codecs>,
+    /// Label `provider`.
+    pub provider: Option<ProviderName>,
 }
 
 impl Labels {

@@ -122,8 +122,9 @@ fn line(
         .codecs
         .map(|codecs| ("video", codecs.video().to_owned()));
     let audio = labels.codecs.map(|codecs| ("audio", codecs.audio()));
+    let provider = labels.provider.map(|name| ("provider", name.to_string()));
     let bound = bound.map(|bound| ("le", bound.to_owned()));
-    let pairs: Vec<String> = [channel, shard, cause, video, audio, bound]
+    let pairs: Vec<String> = [channel, shard, cause, video, audio, provider, bound]
         .into_iter()
         .flatten()
         .map(|(name, value)| format!("{name}=\"{value}\""))

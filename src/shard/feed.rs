@@ -24,6 +24,7 @@ use crate::http::hand::Handed;
 use crate::metrics::Sample;
 use crate::shard::permits::Permit;
 use crate::shard::register::Register;
+use crate::upstream::provider;
 
 /// What one shard says to another.
 #[derive(Debug)]
@@ -87,6 +88,8 @@ pub enum Message {
         /// How long, in microseconds.
         batch_us: u64,
     },
+    /// Something about a connection to a provider.
+    Provider(provider::Notice),
     /// Asks for everything the shard has counted.
     Scrape {
         /// Number of the request.
@@ -98,6 +101,13 @@ pub enum Message {
         request: u64,
         /// The counts.
         samples: Vec<Sample>,
+    },
+    /// The channel's connection is wanted elsewhere: leave it if nobody watches (home shard to follower).
+    Spare {
+        /// The channel as the follower calls it.
+        channel: ChannelId,
+        /// Number of the subscription.
+        epoch: u64,
     },
     /// A shard wants to follow a channel (follower to home shard).
     Subscribe {
@@ -239,8 +249,10 @@ enum Slot {
     Ended(ChannelId),
     Moved(ChannelId),
     Pace(ChannelId),
+    Provider(provider::About),
     Scrape,
     Scraped,
+    Spare(ChannelId),
     Subscription(ChannelId),
 }
 
@@ -308,8 +320,10 @@ impl Peer {
             Message::Handed(handed) => Slot::Accepted(handed.socket.as_raw_fd()),
             Message::Moved { channel, .. } => Slot::Moved(*channel),
             Message::Pace { channel, .. } => Slot::Pace(*channel),
+            Message::Provider(notice) => Slot::Provider(notice.about()),
             Message::Scrape { .. } => Slot::Scrape,
             Message::Scraped { .. } => Slot::Scraped,
+            Message::Spare { channel, .. } => Slot::Spare(*channel),
             Message::Subscribe { channel, .. } | Message::Unsubscribe { channel, .. } => {
                 Slot::Subscription(*channel)
             }
@@ -327,8 +341,10 @@ impl Peer {
             | Slot::Ended(_)
             | Slot::Moved(_)
             | Slot::Pace(_)
+            | Slot::Provider(_)
             | Slot::Scrape
             | Slot::Scraped
+            | Slot::Spare(_)
             | Slot::Subscription(_) => usize::MAX,
         };
         if outbox.len() >= most && !outbox.contains_key(&slot) {

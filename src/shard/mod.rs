@@ -42,7 +42,8 @@ use crate::channel::table::{Seat, Table};
 use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, Epoch};
 use crate::config::{Config, Inputs};
-use crate::metrics::ShardCounters;
+use crate::metrics::{Labels, Sample, ShardCounters, families};
+use crate::segment;
 use crate::shard::drain::Drain;
 use crate::shard::feed::{Ends, Feeds, Message, Undelivered};
 use crate::shard::permits::Permits;
@@ -51,6 +52,7 @@ use crate::shard::register::Register;
 use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
+use crate::upstream::provider::{self, Providers};
 use crate::{admin, http};
 
 /// What all shards of the process have in common.
@@ -124,6 +126,8 @@ pub struct Shard {
     pub reloads: Reloads,
     /// How upstreams are reached.
     pub connector: Connector,
+    /// Connections that providers allow.
+    pub providers: Providers,
     /// Its viewers now.
     pub viewers: Cell<usize>,
     /// The configuration in use.
@@ -131,8 +135,10 @@ pub struct Shard {
     load: RefCell<Load>,
     /// Its viewers whose turn it is.
     sweep: Sweep,
-    /// Signalled when viewers wait for their turn.
+    /// Signalled when viewers wait for a turn that comes before all others.
     batched: Wakers,
+    /// When the first of those turns passes that are slept for.
+    next_turn_us: Cell<u64>,
     tasks: Gate,
 }
 
@@ -155,11 +161,13 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         scrapes: Scrapes::default(),
         reloads: Reloads::new(setup.process.started),
         connector: Connector::new(),
+        providers: Providers::default(),
         viewers: Cell::new(0),
         register: RefCell::new(setup.register),
         load: RefCell::default(),
         sweep: Sweep::default(),
         batched: Wakers::default(),
+        next_turn_us: Cell::new(u64::MAX),
         tasks: Gate::new(),
         process: Arc::clone(&setup.process),
     });
@@ -171,6 +179,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         glommio::spawn_local(timed::end_lingers(Rc::clone(&shard))),
         glommio::spawn_local(timed::send_overdue(Rc::clone(&shard))),
         glommio::spawn_local(attendance::confirm(Rc::clone(&shard))),
+        glommio::spawn_local(provider::settle(Rc::clone(&shard))),
     ];
     for inlet in inlets {
         let shard = Rc::clone(&shard);
@@ -311,13 +320,24 @@ impl Shard {
 
     /// Everything this shard has counted.
     #[must_use]
-    pub fn samples(&self) -> Vec<crate::metrics::Sample> {
+    pub fn samples(&self) -> Vec<Sample> {
         let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
         let micros = u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
         self.counters.forget(self.clock.now_us());
-        self.counters
-            .samples(self.index, seconds * 1_000_000 + micros)
+        let mut samples = self
+            .counters
+            .samples(self.index, seconds * 1_000_000 + micros);
+        samples.extend(provider::samples(self));
+        if self.index == 0 {
+            let labels = Labels::default();
+            samples.push(Sample::count(
+                &families::PLAIN_SEGMENTS,
+                labels,
+                segment::plain_segments(),
+            ));
+        }
+        samples
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::channel::id::ChannelId;
 use crate::config::{Shards, Upstream};
+use crate::upstream::provider::name::ProviderName;
 
 /// How many shards run and where.
 ///
@@ -46,6 +47,16 @@ pub fn home_shard(id: ChannelId, upstreams: &[Upstream], engine_url: &str, shard
 #[must_use]
 pub fn engine_home(engine_url: &str, shards: usize) -> usize {
     shard_of(engine_url.as_bytes(), shards)
+}
+
+/// The shard that counts a provider's connections, out of `shards`; for the engine the home of its channels.
+#[must_use]
+pub fn provider_home(provider: ProviderName, engine_url: &str, shards: usize) -> usize {
+    let hash = match provider {
+        ProviderName::ENGINE => stable_hash(engine_url.as_bytes()),
+        name => stable_hash(name.as_str().as_bytes()),
+    };
+    usize::try_from(hash % (shards.max(1) as u64)).unwrap_or(0)
 }
 
 /// The shard that counts an account's viewers, out of `shards`.

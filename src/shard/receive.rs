@@ -16,6 +16,7 @@ use crate::clock::micros;
 use crate::config::Batch;
 use crate::shard::feed::Message;
 use crate::shard::{Shard, adopt};
+use crate::upstream::provider;
 use crate::{http, upstream};
 
 impl Shard {
@@ -68,11 +69,17 @@ impl Shard {
                     home.pace(from, channel, epoch, batch_us);
                 }
             }
+            Message::Provider(notice) => provider::receive(self, from, notice),
             Message::Scrape { request } => {
                 let samples = self.samples();
                 self.send(from, Message::Scraped { request, samples });
             }
             Message::Scraped { request, samples } => self.scrapes.answered(from, request, samples),
+            Message::Spare { channel, epoch } => {
+                if let Some(relay) = self.table.spare(channel, epoch) {
+                    self.unsubscribe(&relay);
+                }
+            }
             Message::Subscribe { channel, epoch } => self.subscribed(from, channel, epoch),
             Message::Unsubscribe { channel, epoch } => {
                 if let Some(home) = self.table.homes.serving(channel) {
@@ -148,7 +155,10 @@ impl Shard {
         };
         self.sweep
             .add(relay, relay.extend(chunks, batch_us, now_us));
-        if relay.due_us().is_some() {
+        if relay
+            .due_us()
+            .is_some_and(|due_us| due_us < self.next_turn_us.get())
+        {
             self.batched.wake_all();
         }
         // Where few watch, reading costs more than sending, and all can be sent at once what was read at once.

@@ -313,5 +313,5 @@ const SPARE_CONNECTIONS: usize = 64;
 /// Connections on the operator's listener.
 const ADMIN_CONNECTIONS: usize = 64;
 
-/// Threads per shard for what blocks: reading certificates, once.
+/// Threads per shard for what blocks: checks of passwords, and reading the certificates once.
 const BLOCKING_THREADS: usize = 1;

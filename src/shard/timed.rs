@@ -46,18 +46,19 @@ pub(super) async fn end_lingers(shard: Rc<Shard>) {
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
 pub(super) async fn send_overdue(shard: Rc<Shard>) {
     loop {
-        shard.batched.next_event().await;
-        loop {
-            let relays = shard.table.relays();
-            let Some(due_us) = relays.iter().filter_map(|relay| relay.due_us()).min() else {
-                break;
-            };
-            drop(relays);
-            shard.clock.at(due_us).await;
-            let now_us = shard.clock.now_us();
-            for relay in shard.table.relays() {
-                shard.sweep.add(&relay, relay.overdue(now_us));
-            }
+        let relays = shard.table.relays();
+        let due_us = relays.iter().filter_map(|relay| relay.due_us()).min();
+        drop(relays);
+        // A turn that comes before this one wakes the task, whatever channel it is of.
+        shard.next_turn_us.set(due_us.unwrap_or(u64::MAX));
+        let earlier = shard.batched.next_event();
+        match due_us {
+            Some(due_us) => earlier.or(shard.clock.at(due_us)).await,
+            None => earlier.await,
+        }
+        let now_us = shard.clock.now_us();
+        for relay in shard.table.relays() {
+            shard.sweep.add(&relay, relay.overdue(now_us));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A connection to an upstream, plain or secure.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -41,17 +41,18 @@ impl Connector {
 
     /// Connects to a URL's host, trying its addresses in turn, each for at most `CONNECT_MAX`.
     ///
-    /// `trust` says which addresses may be reached at all.
+    /// `trust` says which addresses may be reached at all; `connecting` is told while an address is asked.
     ///
     /// # Errors
     /// Whatever went wrong with the last address; [`FetchError::RedirectRefused`] when none is allowed.
     ///
-    /// Cancel safety: dropping it closes what was opened.
+    /// Cancel safety: dropping it closes what was opened; while an address is asked, some time later.
     pub async fn connect(
         &self,
         clock: &Clock,
         url: &Url,
         trust: Trust,
+        connecting: &Connecting,
     ) -> Result<Connection, FetchError> {
         let to = Host::from(url);
         let addresses = self.resolver.addresses(clock, url).await?;
@@ -60,7 +61,10 @@ impl Connector {
             .into_iter()
             .filter(|address| trust.allows(*address))
         {
-            match tcp(address).await {
+            let asked = connecting.begin();
+            let answer = tcp(address).await;
+            drop(asked);
+            match answer {
                 Ok(stream) => return self.secure(url, stream, clock, to).await,
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     failure = FetchError::Slow {
@@ -81,7 +85,7 @@ impl Connector {
     async fn secure(
         &self,
         url: &Url,
-        stream: TcpStream,
+        stream: Socket,
         clock: &Clock,
         to: Host,
     ) -> Result<Connection, FetchError> {
@@ -172,13 +176,55 @@ pub enum Connection {
     /// TCP alone.
     Plain(Plain),
     /// TLS over TCP.
-    Secure(Box<TlsStream<TcpStream>>),
+    Secure(Box<TlsStream<Socket>>),
 }
 
 /// A plain connection, and how many bytes make it readable.
 pub struct Plain {
-    stream: TcpStream,
+    stream: Socket,
     least_bytes: usize,
+}
+
+/// A socket that tells the other end when it is dropped.
+///
+/// The system would close it only when nothing waits for it any more, and whoever counts connections would see two for a
+/// moment.
+pub struct Socket(TcpStream);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let shut = rustix::net::shutdown(fd::of_stream(&self.0), rustix::net::Shutdown::Both);
+        if let Err(error) = shut {
+            log::trace!("an upstream's connection was closed already error=\"{error}\"");
+        }
+    }
+}
+
+/// How many addresses a fetch is asking for a connection: what is dropped then may be closed late.
+#[derive(Default)]
+pub struct Connecting(Cell<usize>);
+
+impl Connecting {
+    /// Whether any is being asked.
+    #[must_use]
+    pub fn is_underway(&self) -> bool {
+        self.0.get() > 0
+    }
+
+    fn begin(&self) -> Asking<'_> {
+        self.0.set(self.0.get() + 1);
+        Asking(self)
+    }
+}
+
+/// Counts for as long as it exists.
+struct Asking<'c>(&'c Connecting);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let Connecting(asked) = self.0;
+        asked.set(asked.get().saturating_sub(1));
+    }
 }
 
 impl Connection {
@@ -192,7 +238,7 @@ impl Connection {
         if std::mem::replace(&mut plain.least_bytes, least_bytes) == least_bytes {
             return;
         }
-        if let Err(error) = fd::set_receive_least(fd::of_stream(&plain.stream), least_bytes) {
+        if let Err(error) = fd::set_receive_least(fd::of_stream(&plain.stream.0), least_bytes) {
             log::debug!("an upstream's connection is read at each byte error=\"{error}\"");
         }
     }
@@ -202,7 +248,7 @@ impl Connection {
         let Self::Plain(plain) = self else {
             return Poll::Pending;
         };
-        let socket = fd::of_stream(&plain.stream);
+        let socket = fd::of_stream(&plain.stream.0);
         match rustix::net::recv(socket, into, RecvFlags::DONTWAIT) {
             Ok((bytes, _)) => Poll::Ready(Ok(bytes)),
             Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
@@ -218,7 +264,7 @@ impl AsyncRead for Connection {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_read(cx, buf),
+            Self::Plain(plain) => Pin::new(&mut plain.stream.0).poll_read(cx, buf),
             Self::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -231,23 +277,51 @@ impl AsyncWrite for Connection {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_write(cx, buf),
+            Self::Plain(plain) => Pin::new(&mut plain.stream.0).poll_write(cx, buf),
             Self::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_flush(cx),
+            Self::Plain(plain) => Pin::new(&mut plain.stream.0).poll_flush(cx),
             Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Plain(plain) => Pin::new(&mut plain.stream).poll_close(cx),
+            Self::Plain(plain) => Pin::new(&mut plain.stream.0).poll_close(cx),
             Self::Secure(stream) => Pin::new(stream).poll_close(cx),
         }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_close(cx)
     }
 }
 
@@ -269,9 +343,9 @@ fn is_metadata(ip: IpAddr) -> bool {
     }
 }
 
-async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(address, CONNECT_MAX).await?;
-    let socket = fd::of_stream(&stream);
+async fn tcp(address: SocketAddr) -> io::Result<Socket> {
+    let stream = Socket(TcpStream::connect_timeout(address, CONNECT_MAX).await?);
+    let socket = fd::of_stream(&stream.0);
     rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::CLOEXEC)?;
     rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
     Ok(stream)

@@ -10,6 +10,7 @@ use crate::channel::NotStarted;
 use crate::channel::id::ChannelId;
 use crate::http::chunked::ChunkedError;
 use crate::metrics::Connect;
+use crate::upstream::provider::name::ProviderName;
 use crate::upstream::pulse::Frozen;
 use crate::upstream::retry::Lost;
 
@@ -23,6 +24,12 @@ pub enum FetchError {
     AlreadyLive {
         /// The channel that plays it.
         other: ChannelId,
+    },
+    /// The provider allows no more connections.
+    #[error("every connection that {provider} allows is in use")]
+    AtLimit {
+        /// Whose they are.
+        provider: ProviderName,
     },
     /// The answer has a malformed or oversized head.
     #[error("{from} answered with a head that is not HTTP or is over {limit_bytes} bytes")]
@@ -253,10 +260,11 @@ impl FetchError {
     /// How the try is counted.
     #[must_use]
     pub fn counted(&self) -> Connect {
-        match self.lost() {
-            Lost::Broken | Lost::Frozen => Connect::Failed,
-            Lost::Refused => Connect::Refused,
-            Lost::Timeout => Connect::Timeout,
+        match (self, self.lost()) {
+            (Self::AtLimit { .. }, _) => Connect::AtLimit,
+            (_, Lost::Broken | Lost::Frozen) => Connect::Failed,
+            (_, Lost::Refused) => Connect::Refused,
+            (_, Lost::Timeout) => Connect::Timeout,
         }
     }
 
@@ -264,6 +272,7 @@ impl FetchError {
     #[must_use]
     pub fn not_started(&self) -> NotStarted {
         match self {
+            Self::AtLimit { .. } => NotStarted::AtLimit,
             Self::Playlist { .. } => NotStarted::Playlist,
             Self::Frozen { .. }
             | Self::NoMedia { .. }

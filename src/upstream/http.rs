@@ -20,7 +20,7 @@ use url::{Host as UrlHost, Url};
 
 use crate::clock::Clock;
 use crate::http::chunked::Chunked;
-use crate::upstream::connect::{Connection, Connector, Trust};
+use crate::upstream::connect::{Connecting, Connection, Connector, Trust};
 use crate::upstream::error::{FetchError, Host, Phase};
 
 /// What is asked of an upstream.
@@ -45,22 +45,36 @@ pub struct Answer {
     pub body: Body,
 }
 
-/// Asks, following up to [`REDIRECTS_MAX`] redirects, and reads the head of the answer.
+/// As [`ask`], where nobody counts connections.
 ///
 /// # Errors
-/// Whatever kept an answer from coming; a status other than a redirect is not an error.
-///
-/// Cancel safety: dropping it closes the connection.
+/// As [`ask`].
 pub async fn get(
     connector: &Connector,
     clock: &Clock,
     get: &Get<'_>,
 ) -> Result<Answer, FetchError> {
+    ask(connector, clock, get, &Connecting::default()).await
+}
+
+/// Asks, following up to [`REDIRECTS_MAX`] redirects, and reads the head of the answer.
+///
+/// # Errors
+/// Whatever kept an answer from coming; a status other than a redirect is not an error.
+///
+/// Cancel safety: dropping it closes the connection; while `connecting` is under way, some time later.
+pub async fn ask(
+    connector: &Connector,
+    clock: &Clock,
+    get: &Get<'_>,
+    connecting: &Connecting,
+) -> Result<Answer, FetchError> {
     let mut url = get.url.clone();
     let mut trust = Trust::Operator;
     for hops in 0..=REDIRECTS_MAX {
         // Boxed: a secure connection being made is large, and most are plain.
-        let connection = Box::pin(connector.connect(clock, &url, trust)).await?;
+        let connection = connector.connect(clock, &url, trust, connecting);
+        let connection = Box::pin(connection).await?;
         let from = Host::from(&url);
         let is_first = hops == 0;
         let exchange = Box::pin(exchange(connection, get, &url, is_first));

@@ -10,11 +10,13 @@ pub mod connect;
 pub mod demo;
 pub mod error;
 pub mod gather;
+mod held;
 pub mod http;
 pub mod ingest;
 mod play;
 pub mod prefer;
 mod probe;
+pub mod provider;
 pub mod pulse;
 mod read;
 pub mod resolve;
@@ -30,15 +32,17 @@ use futures_lite::FutureExt;
 use url::Url;
 
 use crate::channel::home::Home;
-use crate::channel::{End, Phase};
+use crate::channel::{End, NotStarted, Phase};
 use crate::clock::micros;
 use crate::config::Upstream;
 use crate::metrics::Connect;
 use crate::shard::Shard;
+use crate::upstream::connect::Connecting;
 use crate::upstream::demo::Demo;
 use crate::upstream::error::{Chain, FetchError};
 use crate::upstream::ingest::Ingest;
 use crate::upstream::prefer::Prefer;
+use crate::upstream::provider::Hold;
 use crate::upstream::retry::{Next, Retry};
 use crate::upstream::terms::Rested;
 
@@ -129,6 +133,12 @@ struct Fetch<'a> {
     upstream: Cell<usize>,
     /// When to go back to a better one.
     prefer: RefCell<Prefer>,
+    /// The connection that it may have at its provider, from the first try with it to the last.
+    held: RefCell<Option<Rc<Hold>>>,
+    /// That of the look which found a better upstream, until the next try.
+    better_hold: RefCell<Option<Rc<Hold>>>,
+    /// Whether connections are being made, which nobody may drop: they would be open for longer than they are counted.
+    connecting: Connecting,
 }
 
 impl<'a> Fetch<'a> {
@@ -144,6 +154,9 @@ impl<'a> Fetch<'a> {
             engine_url: RefCell::new(shard.config().engine.url.clone()),
             upstream: Cell::new(0),
             prefer: RefCell::new(Prefer::new(home.terms.limits().return_every)),
+            held: RefCell::default(),
+            better_hold: RefCell::default(),
+            connecting: Connecting::default(),
         };
         fetch.begin_drought();
         fetch
@@ -203,12 +216,17 @@ impl<'a> Fetch<'a> {
         let Some(upstream) = upstreams.get(self.upstream.get()) else {
             return TryOver::Left;
         };
+        // What an engine plays may be live already, and then takes no session.
+        let is_engine = matches!(upstream, Upstream::Ace { .. });
+        if !is_engine && let Err(over) = Box::pin(self.may_connect(upstream)).await {
+            return over;
+        }
         let left = self.until_not_wanted();
         match upstream {
             Upstream::Ace {
                 content,
                 user_agent,
-            } => Box::pin(self.play(ingest, *content, user_agent.as_deref())).await,
+            } => Box::pin(self.play(ingest, upstream, *content, user_agent.as_deref())).await,
             Upstream::Demo { bits_per_second } => {
                 left.or(self.show_demo(ingest, *bits_per_second)).await
             }
@@ -224,7 +242,9 @@ impl<'a> Fetch<'a> {
                         headers,
                         head_limit: HEAD_MAX.min(self.left()),
                     };
-                    TryOver::Lost(self.read(ingest, &source).await)
+                    let lost = self.read(ingest, &source).await;
+                    self.until_connected().await;
+                    TryOver::Lost(lost)
                 };
                 left.or(Box::pin(read)).await
             }
@@ -288,6 +308,7 @@ impl<'a> Fetch<'a> {
                 Chain(&error)
             ),
         }
+        self.note_closed();
         self.home.note_upstream(None);
         if self.has_media.get() {
             self.begin_drought();
@@ -365,6 +386,10 @@ impl<'a> Fetch<'a> {
             return Over::Failed(End::UpstreamLost);
         }
         let why = error.not_started();
+        if why == NotStarted::AtLimit {
+            // The next viewer may come when a connection is free again, and asking costs the provider nothing.
+            return Over::Failed(End::NotStarted(why));
+        }
         let now_us = self.shard.clock.now_us();
         let until_us = now_us + micros(REFUSAL_KEPT);
         self.shard

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 
 use crate::channel::id::{Content, Hash};
+use crate::config::Upstream;
 use crate::metrics::Counter;
 use crate::upstream::ace::{Engine, Progress, Session};
 use crate::upstream::error::{Chain, FetchError};
@@ -20,9 +21,17 @@ impl Fetch<'_> {
     pub(super) async fn play(
         &self,
         ingest: &mut Ingest,
+        upstream: &Upstream,
         content: Content,
         user_agent: Option<&str>,
     ) -> TryOver {
+        if let Some(over) = self.merge(self.shard.table.homes.infohash(content)) {
+            return over;
+        }
+        if let Err(over) = self.may_connect(upstream).await {
+            return over;
+        }
+        // Another channel may have learnt meanwhile what this one plays.
         if let Some(over) = self.merge(self.shard.table.homes.infohash(content)) {
             return over;
         }
@@ -59,7 +68,9 @@ impl Fetch<'_> {
                 // It is `open` that gives up in time, which an engine that gets on may put off.
                 head_limit: self.home.terms.limits().start_timeout * STARTS_MAX,
             };
-            TryOver::Lost(self.read(ingest, &place).await)
+            let lost = self.read(ingest, &place).await;
+            self.until_connected().await;
+            TryOver::Lost(lost)
         };
         let over = left.or(read).or(self.watch(&engine, &session)).await;
         if let Err(error) = engine.stop(session).await {

@@ -3,6 +3,7 @@
 //! Reads it for a moment and throws away what it brings. When that is done is in `prefer`, what follows in the fetch
 //! loop. The rule: the fetch that viewers watch goes on meanwhile, and an engine's content is never opened twice.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::clock::micros;
@@ -22,8 +23,8 @@ impl Fetch<'_> {
         let (channel, present) = (self.home.id, self.upstream.get());
         let upstreams = self.upstreams();
         let better = upstreams.iter().take(present).enumerate();
-        let better: Vec<(usize, Place<'_>)> = better
-            .filter_map(|(index, upstream)| Some((index, place(upstream)?)))
+        let better: Vec<(usize, &Upstream, Place<'_>)> = better
+            .filter_map(|(index, upstream)| Some((index, upstream, place(upstream)?)))
             .collect();
         let every = self.home.terms.limits().return_every;
         self.prefer.borrow_mut().look_every(every);
@@ -36,8 +37,8 @@ impl Fetch<'_> {
             if !self.has_media.get() {
                 continue;
             }
-            for (index, place) in &better {
-                match self.probe(place).await {
+            for (index, upstream, place) in &better {
+                match self.look_at(upstream, place).await {
                     Ok(true) => return *index,
                     Ok(false) => {
                         log::debug!(
@@ -55,6 +56,18 @@ impl Fetch<'_> {
                 }
             }
         }
+    }
+
+    /// Looks at an upstream if its provider allows one more connection. If it is healthy, the next try has that one.
+    async fn look_at(&self, upstream: &Upstream, place: &Place<'_>) -> Result<bool, FetchError> {
+        let hold = self.hold_to_look(upstream).await?;
+        let is_healthy = self.probe(place).await?;
+        if let Some(hold) = hold.filter(|_| is_healthy) {
+            hold.close();
+            hold.until_released().await;
+            self.better_hold.replace(Some(Rc::new(hold)));
+        }
+        Ok(is_healthy)
     }
 
     /// Reads until [`PROBE_MEDIA`] of media have come, and says whether they have in time.

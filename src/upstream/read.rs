@@ -64,6 +64,7 @@ impl Fetch<'_> {
         let asked = Box::pin(self.ask(place));
         let overdue = async {
             self.until_overdue().await;
+            self.until_connected().await;
             Err(self.no_media())
         };
         asked.or(overdue).await
@@ -78,7 +79,8 @@ impl Fetch<'_> {
             limit: place.head_limit,
         };
         let shard = self.shard;
-        let answer = Box::pin(http::get(&shard.connector, &shard.clock, &get)).await?;
+        let asked = http::ask(&shard.connector, &shard.clock, &get, &self.connecting);
+        let answer = Box::pin(asked).await?;
         let from = answer.body.from().clone();
         if answer.status != 200 {
             let status = answer.status;

@@ -32,11 +32,13 @@ impl Fetch<'_> {
         loop {
             let left = async {
                 self.until_left().await;
+                self.until_connected().await;
                 Some(TryOver::Left)
             };
             let better = async { Some(TryOver::Better(self.until_better().await)) };
             let changed = async {
                 self.until_changed().await;
+                self.until_connected().await;
                 None
             };
             match left.or(Box::pin(better)).or(changed).await {

@@ -237,10 +237,17 @@ impl Viewer {
         self.ordered_end().unwrap_or(ViewerEnd::Stalled)
     }
 
-    /// Why the viewer is to end after its packet: its channel has ended, or its account has newer viewers.
+    /// Why the viewer is to end after its packet: its channel has ended, its account has newer viewers, or the channel is
+    /// not for it.
     fn ordered_end(&self) -> Option<ViewerEnd> {
-        let of_channel = self.seat.relay().ended().map(end_of);
-        of_channel.or_else(|| self.pass.as_ref().and_then(Pass::closed))
+        let relay = self.seat.relay();
+        let of_account = |pass: &Pass| {
+            let is_over = !pass.allows(relay.bits_per_second());
+            pass.closed()
+                .or_else(|| is_over.then_some(ViewerEnd::Bitrate))
+        };
+        let of_channel = relay.ended().map(end_of);
+        of_channel.or_else(|| self.pass.as_ref().and_then(of_account))
     }
 
     /// Closes the connection: in order for a viewer that did nothing wrong, at once for one that cannot keep up.
@@ -265,6 +272,7 @@ impl Viewer {
             _ if is_cut => reset_on_close(&stream),
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
             ViewerEnd::AtLimit
+            | ViewerEnd::Bitrate
             | ViewerEnd::ChannelRemoved
             | ViewerEnd::Drain
             | ViewerEnd::Replaced

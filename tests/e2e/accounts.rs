@@ -166,6 +166,30 @@ fn switch_needs_no_free_place_on_a_full_server() {
 }
 
 #[test]
+fn nobody_waits_on_a_full_server_for_a_place_that_nobody_gives_back() {
+    let upstream = Upstream::live(Source::new(1, 2_000));
+    let lines = format!("password = {PASSWORD:?}\nviewers_max = 3");
+    let server = Server::start(
+        &Config::new()
+            .set("server", "viewers_max", 1)
+            .account_of("anna", &lines)
+            .channel(7, &[upstream.url("/a.ts")]),
+    );
+    let first = viewer_from(31, &server, 7, Reading::Full);
+    assert_watches(&first);
+    let asked = Instant::now();
+    assert_eq!(
+        viewer_from(32, &server, 7, Reading::Full).wait_status(),
+        503
+    );
+    assert!(
+        asked.elapsed() < Duration::from_millis(1_500),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[test]
 fn only_the_newest_of_those_that_wait_for_media_is_answered() {
     let silent = Upstream::start(|_| Answer::silence());
     let live = Upstream::live(Source::new(1, 2_000));
@@ -397,5 +421,33 @@ fn apps_elsewhere_are_told_of_no_account() {
     ] {
         let told = api(48, &server, page);
         assert_eq!(told, r#"{"user_info":{"auth":0}}"#, "{page}");
+    }
+}
+
+#[test]
+fn channel_of_a_higher_bit_rate_is_not_for_an_account_with_a_lower_one() {
+    let sources = [Source::new(1, 2_000), Source::new(1, 6_000)];
+    let upstreams = sources.map(Upstream::live);
+    let lines = format!("password = {PASSWORD:?}\nbitrate_max_bps = 3000000");
+    let config = Config::new()
+        .set("stream", "ring_ms", 4_000)
+        .account_of("anna", &lines)
+        .account("ben", PASSWORD)
+        .channel(7, &[upstreams[0].url("/a.ts")])
+        .channel(8, &[upstreams[1].url("/a.ts")]);
+    let server = Server::start(&config);
+    let low = server.viewer_of(&target(7));
+    let early = server.viewer_of(&target(8));
+    let other = server.viewer_of(&format!("/live/ben/{PASSWORD}/8.ts"));
+    assert_eq!(early.wait_status(), 200);
+    assert_ended_whole(&early);
+    wait_ends(&server, ends::BITRATE, 1);
+    let refused = server.get(&target(8));
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().contains("bit rate"), "{}", refused.text());
+    server.wait_metric(metric::REJECTS, &[("reason", rejects::FORBIDDEN)], 1);
+    for viewer in [&low, &other] {
+        viewer.wait_more(1_000);
+        viewer.seen().assert_unbroken();
     }
 }

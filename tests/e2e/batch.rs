@@ -1,5 +1,6 @@
 //! How many calls viewers cost, and what they are delayed for it.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use corecast_load::packets::Source;
@@ -7,8 +8,9 @@ use corecast_load::packets::Source;
 use crate::config::Config;
 use crate::names::metric;
 use crate::server::Server;
-use crate::upstream::{Answer, Media, Step, Upstream};
+use crate::upstream::{Answer, Media, Step, Upstream, on_air};
 use crate::viewer::Viewer;
+use crate::within;
 
 /// A server whose chunks wait as told, and so many viewers of 8 Mbit/s.
 fn watched(batch: &str, viewers: usize) -> (Server, Vec<Viewer>, Upstream) {
@@ -88,4 +90,53 @@ fn last_chunks_before_a_silence_are_sent_although_they_wait() {
         state.seen().last.is_some_and(|label| label.number >= last)
     });
     viewer.seen().assert_unbroken();
+}
+
+/// A broadcast that falls silent after so many packets, and when it began.
+fn ending(source: Source, packets: u64) -> (Upstream, Arc<OnceLock<u64>>) {
+    let first = Arc::new(OnceLock::new());
+    let began = Arc::clone(&first);
+    let upstream = Upstream::start(move |_| {
+        began.get_or_init(|| source.index_at(on_air()));
+        Answer::media(Media::live(source).bytes(packets * 188)).then(Step::Hang)
+    });
+    (upstream, first)
+}
+
+#[test]
+fn channel_that_waits_for_little_is_not_held_up_by_one_that_waits_for_long() {
+    let source = Source::new(1, 8_000);
+    let slow = Upstream::live(Source::new(1, 500));
+    let endings =
+        [12_000, 13_600, 15_200, 16_800, 18_400].map(|packets| (packets, ending(source, packets)));
+    let waiting = |batch_ms| format!("batch_ms = {batch_ms}\nidle_timeout_ms = 60000");
+    let mut config = Config::new().set("server", "shards", 1).channel_keyed(
+        7,
+        &waiting(1_000),
+        &slow.url("/a.ts"),
+    );
+    for (id, (_, (upstream, _))) in (8..).zip(&endings) {
+        config = config.channel_keyed(id, &waiting(50), &upstream.url("/b.ts"));
+    }
+    let server = Server::start(&config);
+    let _slow = server.viewer(7);
+    let viewers: Vec<Viewer> = (8..13).map(|id| server.viewer(id)).collect();
+    let mut late = Vec::new();
+    for (viewer, (packets, (_, first))) in viewers.iter().zip(&endings) {
+        within(3_000, "it is asked", || first.get().is_some());
+        let last = first.get().unwrap() + packets - 1;
+        viewer.wait_within(Duration::from_secs(20), "all that was sent", |state| {
+            let number = source.number_at(last);
+            state
+                .seen()
+                .last
+                .is_some_and(|label| label.number >= number)
+        });
+        late.push(on_air().saturating_sub(source.due(last)));
+    }
+    // A busy host may be late once.
+    let in_time = late
+        .iter()
+        .filter(|late| **late < Duration::from_millis(500));
+    assert!(in_time.count() >= late.len() - 1, "{late:?}");
 }

@@ -64,6 +64,16 @@ impl Config {
         self
     }
 
+    /// A channel with one upstream and further keys as lines of TOML.
+    pub(crate) fn channel_keyed(mut self, id: u32, keys: &str, url: &str) -> Self {
+        write!(
+            self.tables,
+            "[[channel]]\nid = {id}\nname = \"Channel {id}\"\n{keys}\n[[channel.upstream]]\nurl = {url:?}\n"
+        )
+        .unwrap();
+        self
+    }
+
     /// A channel as apps list it: its name, further keys as lines of TOML, and the built-in test pattern.
     pub(crate) fn listed(mut self, id: u32, name: &str, keys: &str) -> Self {
         write!(
@@ -71,6 +81,12 @@ impl Config {
             "[[channel]]\nid = {id}\nname = {name:?}\n{keys}\n[[channel.upstream]]\ndemo = true\n"
         )
         .unwrap();
+        self
+    }
+
+    /// A provider, given as lines of TOML.
+    pub(crate) fn provider(mut self, lines: &str) -> Self {
+        writeln!(self.tables, "[[provider]]\n{lines}").unwrap();
         self
     }
 

@@ -60,6 +60,7 @@ mod memory;
 mod metrics;
 mod null_packets;
 mod preferred;
+mod providers;
 mod refusals;
 mod reload;
 mod scripts;

@@ -6,6 +6,7 @@
 pub(crate) mod ends {
     pub(crate) const ALL: &[&str] = &[
         AT_LIMIT,
+        BITRATE,
         CHANNEL_REMOVED,
         VIEWER_CLOSED,
         DRAIN,
@@ -19,6 +20,7 @@ pub(crate) mod ends {
         UPSTREAM_LOST,
     ];
     pub(crate) const AT_LIMIT: &str = "at_limit";
+    pub(crate) const BITRATE: &str = "bitrate";
     pub(crate) const CHANNEL_REMOVED: &str = "channel_removed";
     pub(crate) const VIEWER_CLOSED: &str = "viewer_closed";
     pub(crate) const DRAIN: &str = "drain";
@@ -54,6 +56,8 @@ pub(crate) mod metric {
     pub(crate) const ENDS: &str = "viewer_ends_total";
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
     pub(crate) const MEDIA_INFO: &str = "media_info";
+    pub(crate) const PROVIDER_CONNECTIONS: &str = "provider_connections";
+    pub(crate) const PROVIDER_CONNECTIONS_MAX: &str = "provider_connections_max";
     pub(crate) const REJECTS: &str = "viewer_rejects_total";
     pub(crate) const RELOADS: &str = "config_reloads_total";
     pub(crate) const RESYNCS: &str = "ts_resyncs_total";

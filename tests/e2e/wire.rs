@@ -43,13 +43,14 @@ impl Double {
             let mut threads = Vec::new();
             while let Some(socket) = accept(&listener, &mine) {
                 let id = mine.connections.fetch_add(1, Ordering::SeqCst);
-                mine.open
-                    .lock()
-                    .unwrap()
-                    .insert(id, socket.try_clone().unwrap());
+                let mut open = mine.open.lock().unwrap();
+                open.insert(id, socket.try_clone().unwrap());
+                // What this thread has not noticed yet counts for nothing: the other end has said that it leaves.
+                let beside = open.values().filter(|socket| !has_left(socket)).count();
+                drop(open);
                 let (shared, answer, tls) = (Arc::clone(&mine), Arc::clone(&answer), tls.clone());
                 threads.push(std::thread::spawn(move || {
-                    serve(&shared, id, socket, tls, &*answer)
+                    serve(&shared, id, beside, socket, tls, &*answer)
                 }));
             }
             for thread in threads {
@@ -117,6 +118,8 @@ impl Drop for Double {
 pub(crate) struct Asked {
     /// How many requests this double had seen before.
     pub(crate) nth: u64,
+    /// How many connections the other end had open when it made this one, with this one.
+    pub(crate) beside: usize,
     pub(crate) at: Instant,
     pub(crate) method: String,
     pub(crate) target: String,
@@ -288,6 +291,7 @@ fn accept(listener: &TcpListener, shared: &Shared) -> Option<TcpStream> {
 fn serve(
     shared: &Arc<Shared>,
     id: u64,
+    beside: usize,
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,
     answer: &Script,
@@ -311,6 +315,7 @@ fn serve(
             let nth = all.len() as u64;
             all.push(Asked {
                 nth,
+                beside,
                 at: Instant::now(),
                 method,
                 target,
@@ -339,6 +344,16 @@ fn is_at_end(socket: &TcpStream) -> bool {
             std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
         ),
     }
+}
+
+/// Whether the other end has closed or reset, whatever is still unread; without a wait and without a change to the socket.
+fn has_left(socket: &TcpStream) -> bool {
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let mut wanted = [PollFd::new(socket, PollFlags::RDHUP)];
+    poll(&mut wanted, Some(&now)).is_ok_and(|ready| ready > 0)
 }
 
 /// How long a double may take to notice that it is being stopped.

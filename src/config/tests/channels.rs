@@ -304,3 +304,57 @@ fn a_url_is_http_with_a_host_and_is_never_shown() {
         "engine.url: is not a usable URL (an engine has no path)",
     );
 }
+
+#[test]
+fn providers_are_told_apart_by_name_and_by_whom_they_count() {
+    let text = "[[provider]]\nhost = \"tv.example:8080\"\nuser = \"anna\"\nconnections_max = 2\nrelease_ms = 3000\n\
+                [[provider]]\nname = \"all\"\nhost = \"TV.example\"\nconnections_max = 0\n";
+    let (config, provenance) = read_with(text, &[], Flags::default()).unwrap();
+    let named: Vec<_> = config
+        .providers
+        .iter()
+        .map(|it| it.name.to_string())
+        .collect();
+    assert_eq!(named, ["1", "all"]);
+    let first = &config.providers[0];
+    assert_eq!((first.port, first.terms.connections_max), (Some(8080), 2));
+    assert_eq!(first.terms.release.as_secs(), 3);
+    assert!(!format!("{config:?}").contains("anna"));
+    let shown = show(&config, &provenance);
+    assert!(
+        !shown.contains("anna") && shown.contains("host = \"tv.example:8080\""),
+        "{shown}"
+    );
+    for (provider, expected) in [
+        ("host = \"a\"", "provider.connections_max: is missing"),
+        ("connections_max = 1", "provider.host: is missing"),
+        (
+            "host = \"http://a\"\nconnections_max = 1",
+            "\"http://a\" is no host, host or host:port",
+        ),
+        (
+            "host = \"a\"\nconnections_max = 1\nname = \"engine\"",
+            "\"engine\" is no name, 1 to 32 of",
+        ),
+        (
+            "host = \"a\"\nconnections_max = 1\nuser = \"\"",
+            "provider.user: is missing",
+        ),
+        (
+            "host = \"b\"\nconnections_max = 1\nname = \"first\"",
+            "provider.name: first is given already at f:2:8",
+        ),
+        (
+            "host = \"a\"\nconnections_max = 1",
+            "provider.host: this host with this user is given already at f:3:8",
+        ),
+    ] {
+        let first = "[[provider]]\nname = \"first\"\nhost = \"a\"\nconnections_max = 1\n";
+        let alone = format!("[[provider]]\n{provider}\n");
+        let text = match expected.contains("already") {
+            true => format!("{first}{alone}"),
+            false => alone,
+        };
+        assert_error(&text, expected);
+    }
+}

@@ -25,6 +25,17 @@ fn listening_to_all_needs_an_account_or_the_word_open() {
 }
 
 #[test]
+fn a_proxy_header_is_believed_from_everybody_on_this_host_only() {
+    let all = "[server]\nopen = true\nproxy_protocol = true\nlisten = [\"unix:/run/a\", \"0.0.0.0:8000\"]\n";
+    assert_error(
+        all,
+        "f:4:26: server.listen: 0.0.0.0:8000 is not loopback and with proxy_protocol everybody who connects",
+    );
+    read(&format!("{all}trusted_proxies = [\"10.0.0.1\"]\n"));
+    read("[server]\nproxy_protocol = true\nlisten = [\"unix:/run/a\", \"127.0.0.1:8000\"]\n");
+}
+
+#[test]
 fn a_public_url_is_a_scheme_and_a_host() {
     let read_url = |url: &str| {
         read(&format!("[server]\npublic_url = {url:?}\n"))

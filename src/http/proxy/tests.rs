@@ -17,13 +17,13 @@ fn six() -> Vec<u8> {
 
 /// Whom a header names that a request follows; "" is nobody.
 #[track_caller]
-fn source(bytes: &[u8]) -> String {
+fn viewer(bytes: &[u8]) -> String {
     let with_request = [bytes, b"GET / HTTP/1.1\r\n\r\n"].concat();
     let header = parse(&with_request).unwrap().unwrap();
     assert_eq!(header.bytes, bytes.len());
     header
-        .source
-        .map_or_else(String::new, |source| source.to_string())
+        .viewer
+        .map_or_else(String::new, |viewer| viewer.to_string())
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_header_of_either_version_names_the_viewer() {
             "192.0.2.7:4660",
         ),
     ] {
-        assert_eq!(source(&bytes), expected);
+        assert_eq!(viewer(&bytes), expected);
     }
 }
 
@@ -60,7 +60,7 @@ fn a_front_that_speaks_for_itself_names_nobody() {
         binary_header(PROXY, 0x31, &[0; 216]),
         binary_header(PROXY, 0x12, FOUR),
     ] {
-        assert_eq!(source(&bytes), "");
+        assert_eq!(viewer(&bytes), "");
     }
 }
 
@@ -131,9 +131,9 @@ fn version_2_is_refused_for_unknown_bytes_and_wrong_lengths() {
 fn the_longest_headers_are_read() {
     let line = [b"PROXY UNKNOWN ".as_slice(), &[b'x'; 91], b"\r\n"].concat();
     assert_eq!(line.len(), LINE_BYTES_MAX);
-    assert_eq!(source(&line), "");
+    assert_eq!(viewer(&line), "");
     let values = vec![0; HEADER_BYTES_MAX - BINARY_BYTES];
-    assert_eq!(source(&binary_header(LOCAL, 0, &values)), "");
+    assert_eq!(viewer(&binary_header(LOCAL, 0, &values)), "");
 }
 
 #[test]

@@ -68,6 +68,32 @@ fn viewers_over_a_unix_socket_are_served_by_every_shard() {
 }
 
 #[test]
+fn playlist_over_a_unix_socket_needs_a_name_for_its_addresses() {
+    let folder = Folder::new();
+    let (config, file) = on_both(Config::new(), &folder);
+    let server = Server::start(&config.demo(7));
+    let ask = |request: &str| {
+        http::exchange(connect(&file), &[request.as_bytes()])
+            .reply()
+            .unwrap()
+    };
+    let refused = ask("GET /playlist.m3u HTTP/1.0\r\n\r\n");
+    assert_eq!(refused.status(), 400);
+    assert!(
+        refused.text().contains("no Host header"),
+        "{}",
+        refused.text()
+    );
+    let named = ask("GET /playlist.m3u HTTP/1.0\r\nHost: tv.example\r\n\r\n");
+    assert!(
+        named.text().contains("http://tv.example/live/"),
+        "{}",
+        named.text()
+    );
+    drop(server);
+}
+
+#[test]
 fn curl_gets_the_stream_over_a_unix_socket() {
     let (upstream, folder) = (Upstream::live(Source::new(1, 2_000)), Folder::new());
     let (config, file) = on_both(Config::new(), &folder);
