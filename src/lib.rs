@@ -11,7 +11,7 @@
 //! 6. [`viewer`]: a cursor and a socket: sends everything between the two, skips or drops who cannot keep up.
 //!
 //! Around that path: [`http`] turns a connection into a viewer, [`account`] says who may watch, [`catalog`] tells
-//! apps what there is, [`admin`] shows [`metrics`], [`config`] and [`cli`] say what to do, [`preflight`] asks the system for
+//! apps what there is, [`playlist`] makes channels of providers' lists, [`admin`] shows [`metrics`], [`config`] and [`cli`] say what to do, [`preflight`] asks the system for
 //! what it takes, [`clock`] and [`log`] serve all.
 //!
 //! # What holds everywhere
@@ -37,6 +37,8 @@ pub mod http;
 pub mod account;
 
 pub mod catalog;
+
+pub mod playlist;
 
 pub mod admin;
 

@@ -5,8 +5,11 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use corecast::account::login;
 use corecast::cli::{self, Cli, Exit};
 use corecast::config::{Config, Inputs};
+use corecast::playlist::Lists;
+use corecast::playlist::stock::stock;
 use corecast::preflight::State;
 use corecast::shard::placement::Placement;
 use corecast::shard::start::{self, ServeError};
@@ -68,6 +71,7 @@ fn serve(config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
     if !granted.pin {
         placement = Placement::new(&cpus, config.server.shards, false);
     }
+    let config = stock(config, &Lists::default(), login::unix_seconds());
     match start::serve(
         Arc::new(config),
         inputs,

@@ -29,6 +29,7 @@ fn channel(id: u32, name: &str) -> Channel {
         upstreams: vec![Upstream::Demo {
             bits_per_second: 4_000_000,
         }],
+        playlist: None,
     }
 }
 

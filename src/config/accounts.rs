@@ -13,23 +13,59 @@ use super::error::{Fault, Origin};
 use super::read::{Reader, Report, shown, whole_in, wrong_type};
 use super::secret_file::read_secret;
 use super::tree::{Node, Value};
-use super::{Account, AtLimit, Channel, sections};
+use super::{Account, AtLimit, Channel, Playlist, sections};
 use crate::account::Login;
 use crate::account::hash::Hash;
 use crate::account::secret::Secret;
 use crate::account::until::Until;
 use crate::http::route::is_reserved;
 
-/// Reads every `[[account]]`. Relative file names are relative to `folder`; what an account may watch is in `channels`.
+/// What accounts may name, for thousands of them and of channels.
+pub(super) struct Known<'c> {
+    ids: HashSet<u32>,
+    by_group: HashMap<&'c str, Vec<u32>>,
+    /// From this number on channels may come from lists, and then groups of any name do too.
+    listed_from: Option<u32>,
+}
+
+impl<'c> Known<'c> {
+    pub(super) fn of(channels: &'c [Channel], playlists: &[Playlist]) -> Self {
+        let mut by_group: HashMap<&str, Vec<u32>> = HashMap::new();
+        for channel in channels {
+            if let Some(group) = &channel.group {
+                by_group.entry(group).or_default().push(channel.id);
+            }
+        }
+        Self {
+            ids: channels.iter().map(|channel| channel.id).collect(),
+            by_group,
+            listed_from: playlists.iter().map(|it| it.id_from).min(),
+        }
+    }
+
+    fn has(&self, channel: u32) -> bool {
+        self.listed_from.is_some_and(|from| channel >= from) || self.ids.contains(&channel)
+    }
+
+    fn has_group(&self, group: &str) -> bool {
+        self.listed_from.is_some() || self.by_group.contains_key(group)
+    }
+
+    fn in_group(&self, group: &str) -> impl Iterator<Item = u32> {
+        self.by_group.get(group).into_iter().flatten().copied()
+    }
+}
+
+/// Reads every `[[account]]`. Relative file names are relative to `folder`; what an account may watch is in `known`.
 pub(super) fn accounts(
     nodes: Vec<(String, Node)>,
-    channels: &[Channel],
+    known: &Known<'_>,
     folder: &Path,
     report: &mut Report,
 ) -> Vec<Account> {
-    let offered = Offered::new(channels);
+    let offered = known;
     // Of channels that could not be read the numbers are not known, and their own errors say enough.
-    let known = report.errors.is_empty().then_some(&offered);
+    let known = report.errors.is_empty().then_some(known);
     let mut first_of_user = HashMap::new();
     let mut accounts = Vec::with_capacity(nodes.len());
     for (path, node) in nodes {
@@ -70,31 +106,6 @@ pub(super) fn accounts(
         }
     }
     accounts
-}
-
-/// The channels that accounts can name, for thousands of either.
-struct Offered<'c> {
-    ids: HashSet<u32>,
-    by_group: HashMap<&'c str, Vec<u32>>,
-}
-
-impl<'c> Offered<'c> {
-    fn new(channels: &'c [Channel]) -> Self {
-        let mut by_group: HashMap<&str, Vec<u32>> = HashMap::new();
-        for channel in channels {
-            if let Some(group) = &channel.group {
-                by_group.entry(group).or_default().push(channel.id);
-            }
-        }
-        Self {
-            ids: channels.iter().map(|channel| channel.id).collect(),
-            by_group,
-        }
-    }
-
-    fn in_group(&self, group: &str) -> impl Iterator<Item = u32> {
-        self.by_group.get(group).into_iter().flatten().copied()
-    }
 }
 
 fn user(text: String) -> Result<String, Fault> {
@@ -185,7 +196,7 @@ fn valid_until(reader: &mut Reader<'_>) -> Option<Until> {
     until
 }
 
-fn channels_of(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> Option<BTreeSet<u32>> {
+fn channels_of(reader: &mut Reader<'_>, known: Option<&Known<'_>>) -> Option<BTreeSet<u32>> {
     if !reader.has("channels") {
         return None;
     }
@@ -194,7 +205,7 @@ fn channels_of(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> Option<B
         let number = whole_in(value, &(1..=u64::from(u32::MAX)));
         let channel = number.map(|number| u32::try_from(number).unwrap_or(u32::MAX));
         let fault = match channel {
-            Ok(channel) if known.is_none_or(|it| it.ids.contains(&channel)) => {
+            Ok(channel) if known.is_none_or(|it| it.has(channel)) => {
                 channels.insert(channel);
                 continue;
             }
@@ -209,12 +220,12 @@ fn channels_of(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> Option<B
     Some(channels)
 }
 
-fn groups(reader: &mut Reader<'_>, known: Option<&Offered<'_>>) -> BTreeSet<String> {
+fn groups(reader: &mut Reader<'_>, known: Option<&Known<'_>>) -> BTreeSet<String> {
     let mut groups = BTreeSet::new();
     for Node { origin, value } in items(reader, "groups", CHANNELS_MAX) {
         let fault = match value {
             Value::Text(text) => {
-                if known.is_none_or(|known| known.by_group.contains_key(text.as_str())) {
+                if known.is_none_or(|known| known.has_group(&text)) {
                     groups.insert(text);
                     continue;
                 }

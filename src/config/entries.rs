@@ -44,6 +44,7 @@ pub(super) fn channels(
                 number,
                 stream,
                 upstreams,
+                playlist: None,
             });
         }
     }
@@ -185,7 +186,8 @@ fn ace(
     })
 }
 
-fn user_agent(reader: &mut Reader<'_>) -> Option<String> {
+/// Reads a `User-Agent` that can be sent.
+pub(super) fn user_agent(reader: &mut Reader<'_>) -> Option<String> {
     let agent = reader.parsed("user_agent", |text| {
         length(&text, 1, 512)?;
         header_value(&text)?;
@@ -194,7 +196,8 @@ fn user_agent(reader: &mut Reader<'_>) -> Option<String> {
     agent.map(|(agent, _)| agent)
 }
 
-fn headers(reader: &mut Reader<'_>, is_agent_set: bool) -> Vec<(String, String)> {
+/// Reads headers that can be sent.
+pub(super) fn headers(reader: &mut Reader<'_>, is_agent_set: bool) -> Vec<(String, String)> {
     let Some(Node { origin, value }) = reader.take("headers") else {
         return Vec::new();
     };
@@ -241,6 +244,18 @@ fn header_name(name: &str, is_agent_set: bool, is_twice: bool) -> Result<(), Fau
     Ok(())
 }
 
+/// Whether a request to an upstream can carry this header.
+#[must_use]
+pub fn is_sendable(name: &str, value: &str) -> bool {
+    let most = if name.eq_ignore_ascii_case("user-agent") {
+        512
+    } else {
+        4_096
+    };
+    let is_short = value.chars().count() <= most;
+    is_short && header_name(name, false, false).is_ok() && header_value(value).is_ok()
+}
+
 fn header_value(text: &str) -> Result<(), Fault> {
     length(text, 0, 4_096)?;
     match text.chars().all(|letter| !letter.is_control()) {
@@ -251,8 +266,14 @@ fn header_value(text: &str) -> Result<(), Fault> {
     }
 }
 
-fn one_line(text: String) -> Result<String, Fault> {
-    length(&text, 1, 200)?;
+/// Takes a name: 1 to 200 characters without control characters.
+pub(super) fn one_line(text: String) -> Result<String, Fault> {
+    line(text, 200)
+}
+
+/// Takes a text of 1 to `most` characters without control characters.
+pub(super) fn line(text: String, most: usize) -> Result<String, Fault> {
+    length(&text, 1, most)?;
     match text.chars().all(|letter| !letter.is_control()) {
         true => Ok(text),
         false => Err(Fault::Character {
@@ -301,7 +322,7 @@ const BESIDE: [&str; 3] = ["bitrate_bps", "user_agent", "headers"];
 const OUR_HEADERS: [&str; 4] = ["Connection", "Content-Length", "Host", "Transfer-Encoding"];
 
 /// Most upstreams of a channel.
-const UPSTREAMS_MAX: usize = 32;
+pub const UPSTREAMS_MAX: usize = 32;
 
 /// Most headers of an upstream.
 const HEADERS_MAX: usize = 32;

@@ -14,8 +14,8 @@ use super::overlay::{self, Flags};
 use super::read::{Provenance, Reader, Report};
 use super::tree::{self, Entries, Node, Value};
 use super::{
-    Channel, Config, Listen, Stream, accounts as of_accounts, entries, providers as of_providers,
-    secret_file, sections,
+    Channel, Config, Listen, Stream, accounts as of_accounts, entries, playlists as of_playlists,
+    providers as of_providers, secret_file, sections,
 };
 
 /// What a configuration is read from.
@@ -124,11 +124,13 @@ impl Config {
         });
         let providers = reader.tables("provider");
         let channels = reader.tables("channel");
+        let playlists = reader.tables("playlist");
         let accounts = reader.tables("account");
         reader.finish();
         let account_count = accounts.len();
 
-        let (server, places) = sections::server(Reader::new(report, "server".into(), server));
+        let (server, places) =
+            sections::server(Reader::new(report, "server".into(), server), folder);
         let admin = sections::admin(
             Reader::new(report, "admin".into(), admin),
             &server.listen,
@@ -140,7 +142,9 @@ impl Config {
         let engine = sections::engine(Reader::new(report, "engine".into(), engine));
         let providers = of_providers::providers(providers, report);
         let channels = entries::channels(channels, &stream, report);
-        let accounts = of_accounts::accounts(accounts, &channels, folder, report);
+        let playlists = of_playlists::playlists(playlists, folder, report);
+        let known = of_accounts::Known::of(&channels, &playlists);
+        let accounts = of_accounts::accounts(accounts, &known, folder, report);
         if account_count == 0 && !server.open {
             let fault = |address| Fault::OpenToAll { address };
             refuse_remote(&server.listen, &places, fault, report);
@@ -156,6 +160,8 @@ impl Config {
             engine,
             providers,
             channels,
+            playlists,
+            lists: Arc::default(),
             accounts,
         }
     }

@@ -5,7 +5,7 @@
 //! parts of a URL that may hold one.
 //!
 //! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
-//! bounds), `sections`, `entries` and `accounts` (which keys there are), with `listen` and `front` for the listeners;
+//! bounds), `sections`, `entries`, `playlists` and `accounts` (which keys there are), with `listen` and `front` for the listeners;
 //! `show` prints the result, `difference` compares two.
 
 mod accounts;
@@ -16,6 +16,7 @@ mod front;
 mod listen;
 mod load;
 mod overlay;
+mod playlists;
 mod providers;
 mod read;
 mod secret_file;
@@ -27,11 +28,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+pub use entries::{UPSTREAMS_MAX, is_sendable};
 pub use error::{ConfigError, ConfigErrors, Fault, Origin};
 pub use front::{Front, Network, NotANetwork};
 pub use listen::{Listen, PATH_BYTES_MAX};
@@ -39,12 +42,16 @@ pub use load::Inputs;
 pub use overlay::Flags;
 pub use providers::Provider;
 pub use read::Provenance;
+pub use sections::fetchable;
 pub use show::{HiddenUrl, show};
 
 use crate::account::Login;
 use crate::account::secret::Secret;
 use crate::account::until::Until;
 use crate::channel::id::Content;
+use crate::playlist::Lists;
+use crate::playlist::filter::Filter;
+use crate::upstream::document::Place;
 
 /// Everything that an operator decides.
 #[derive(Clone, Debug, Default)]
@@ -59,8 +66,12 @@ pub struct Config {
     pub engine: Engine,
     /// What providers allow. Shape: no two with one name, or with one host, port and user.
     pub providers: Vec<Provider>,
-    /// The channels, in the order of the file. Shape: no two with one id.
+    /// The channels, in the order of the file, then those of its lists. Shape: no two with one id.
     pub channels: Vec<Channel>,
+    /// Where further channels come from. Shape: no two with one name.
+    pub playlists: Vec<Playlist>,
+    /// What the lists were when their channels were added; nothing if they were not.
+    pub lists: Arc<Lists>,
     /// Who may watch; empty means everybody. Shape: no two with one user.
     pub accounts: Vec<Account>,
 }
@@ -88,6 +99,8 @@ pub struct Server {
     pub drain: Duration,
     /// What stands between viewers and the listeners, and whom of it is believed.
     pub front: Arc<Front>,
+    /// The folder for what outlives the process; it need not exist.
+    pub state_dir: PathBuf,
 }
 
 impl Default for Server {
@@ -103,6 +116,7 @@ impl Default for Server {
             write_stall: Duration::from_secs(10),
             drain: Duration::from_secs(5),
             front: Arc::default(),
+            state_dir: sections::STATE_DIR.into(),
         }
     }
 }
@@ -258,6 +272,8 @@ pub struct Channel {
     pub stream: Stream,
     /// Where its bytes come from, in order of preference. Bound: 1 to 32.
     pub upstreams: Vec<Upstream>,
+    /// The `[[playlist]]` that it comes from, if it does not stand in the file itself.
+    pub playlist: Option<Arc<str>>,
 }
 
 impl Channel {
@@ -274,6 +290,7 @@ impl Channel {
             upstreams: vec![Upstream::Demo {
                 bits_per_second: entries::DEMO_BITS_PER_SECOND,
             }],
+            playlist: None,
         }
     }
 }
@@ -317,6 +334,29 @@ impl fmt::Debug for Upstream {
     }
 }
 
+/// One `[[playlist]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Playlist {
+    /// What the log calls it, and the files in which it is kept. Shape: 1 to 64 of `A-Za-z0-9._-`, not beginning with a point.
+    pub name: String,
+    /// Where it is.
+    pub place: Place,
+    /// How often it is looked at. Bound: 1 s to a week, or 0 for never again.
+    pub refresh: Duration,
+    /// `User-Agent` of the requests for it, and for its channels unless it names another. Shape: one line.
+    pub user_agent: Option<String>,
+    /// The heading of all its channels, whatever the list says. Shape: one line of 1 to 200 characters.
+    pub group: Option<String>,
+    /// Which of its entries are wanted. Bound: 1,000 patterns of each kind.
+    pub filter: Filter,
+    /// The first number that its channels get. Bound: 1 to 4,000,000,000.
+    pub id_from: u32,
+    /// Channels that are made of it. Bound: 1 to 100,000.
+    pub channels_max: usize,
+    /// Whether entries of one name are one channel.
+    pub merge: bool,
+}
+
 /// One `[[account]]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -329,9 +369,9 @@ pub struct Account {
     /// Where it may be used; empty means everywhere. Bound: 64.
     pub networks: Vec<Network>,
     /// What it may watch, if that is not everything: what it names and what is in its groups. Shape: numbers of channels
-    /// that exist.
+    /// that exist, unless there are lists.
     pub channels: Option<BTreeSet<u32>>,
-    /// The groups whose channels it may watch. Shape: each has a channel.
+    /// The groups whose channels it may watch. Shape: each has a channel, unless there are lists.
     pub groups: BTreeSet<String>,
     /// Viewers at once; 0 is any number. Bound: up to 1,000,000.
     pub viewers_max: usize,
@@ -366,6 +406,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "drain_ms",
             "trusted_proxies",
             "proxy_protocol",
+            "state_dir",
         ],
     ),
     ("admin", &["listen", "token_file"]),
@@ -410,6 +451,25 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "infohash",
             "user_agent",
             "headers",
+        ],
+    ),
+    (
+        "playlist",
+        &[
+            "name",
+            "file",
+            "url",
+            "refresh_ms",
+            "user_agent",
+            "headers",
+            "group",
+            "groups",
+            "groups_except",
+            "names",
+            "names_except",
+            "id_from",
+            "channels_max",
+            "merge",
         ],
     ),
     (

@@ -4,12 +4,13 @@
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
+use super::entries::line;
 use super::error::{Fault, Origin};
 use super::listen::address;
 use super::read::{Reader, shown, whole_in, wrong_type};
@@ -18,8 +19,8 @@ use super::tree::{Node, Value};
 use super::{Admin, Batch, Engine, Front, Listen, Network, Server, Shards, SlowPolicy, Stream};
 use crate::account::secret::{PASSWORD_BYTES_MAX, Secret};
 
-/// Reads `[server]`. The addresses come with the place where each was given.
-pub(super) fn server(mut reader: Reader<'_>) -> (Server, Vec<Origin>) {
+/// Reads `[server]`. Relative file names are relative to `folder`. The addresses come with the place where each was given.
+pub(super) fn server(mut reader: Reader<'_>, folder: &Path) -> (Server, Vec<Origin>) {
     let default = Server::default();
     let (listen, places) = listen(&mut reader).unwrap_or_default();
     let (listen, places) = match listen.is_empty() {
@@ -40,6 +41,7 @@ pub(super) fn server(mut reader: Reader<'_>) -> (Server, Vec<Origin>) {
             proxy_protocol: reader.boolean("proxy_protocol", default.front.proxy_protocol),
             trusted: trusted(&mut reader),
         }),
+        state_dir: state_dir(&mut reader, folder),
     };
     reader.finish();
     (server, places)
@@ -124,7 +126,7 @@ pub(super) fn engine(mut reader: Reader<'_>) -> Engine {
 ///
 /// # Errors
 /// [`Fault::NotFetchable`], which never shows the URL.
-pub(super) fn fetchable(text: &str) -> Result<Url, Fault> {
+pub fn fetchable(text: &str) -> Result<Url, Fault> {
     let refuse = |reason| Err(Fault::NotFetchable { reason });
     if text.len() > URL_BYTES_MAX {
         return refuse("longer than 4096 bytes");
@@ -199,6 +201,11 @@ fn listen(reader: &mut Reader<'_>) -> Option<(Vec<Listen>, Vec<Origin>)> {
         reader.fault("listen", origin, fault);
     }
     Some((addresses, places))
+}
+
+fn state_dir(reader: &mut Reader<'_>, folder: &Path) -> PathBuf {
+    let named = reader.parsed("state_dir", |text| line(text, 4_096));
+    folder.join(named.map_or_else(|| STATE_DIR.to_owned(), |(name, _)| name))
 }
 
 fn trusted(reader: &mut Reader<'_>) -> Vec<Network> {
@@ -324,6 +331,9 @@ fn slow(reader: &mut Reader<'_>, base: SlowPolicy) -> SlowPolicy {
     });
     policy.map_or(base, |(policy, _)| policy)
 }
+
+/// Where what outlives the process is kept, unless it is set.
+pub(super) const STATE_DIR: &str = "corecast-state";
 
 /// Most addresses to listen on.
 const LISTEN_MAX: usize = 16;

@@ -10,9 +10,11 @@ use url::Url;
 
 use super::read::Provenance;
 use super::{
-    Account, AtLimit, Batch, Channel, Config, Provider, Shards, SlowPolicy, Stream, Upstream,
+    Account, AtLimit, Batch, Channel, Config, Playlist, Provider, Shards, SlowPolicy, Stream,
+    Upstream,
 };
 use crate::account::Login;
+use crate::upstream::document::Place;
 
 /// Writes the whole configuration as TOML; beside each value stands where it came from.
 ///
@@ -41,6 +43,9 @@ pub fn show(config: &Config, provenance: &Provenance) -> String {
     }
     for (index, channel) in config.channels.iter().enumerate() {
         page.channel(index, channel);
+    }
+    for (index, playlist) in config.playlists.iter().enumerate() {
+        page.playlist(index, playlist);
     }
     for (index, account) in config.accounts.iter().enumerate() {
         page.account(index, account);
@@ -143,6 +148,8 @@ impl Page<'_> {
             &format_args!("[{}]", trusted.join(", ")),
         );
         self.value("server", "proxy_protocol", &server.front.proxy_protocol);
+        let state_dir = server.state_dir.to_string_lossy();
+        self.value("server", "state_dir", &text(&state_dir));
     }
 
     fn admin(&mut self, config: &Config) {
@@ -237,21 +244,61 @@ impl Page<'_> {
                 headers,
             } => {
                 self.value(table, "url", &text(&HiddenUrl(url).to_string()));
-                if !headers.is_empty() {
-                    let hidden =
-                        |(name, _): &(String, String)| format!("{} = {}", text(name), text(HIDDEN));
-                    let pairs: Vec<_> = headers.iter().map(hidden).collect();
-                    self.value(
-                        table,
-                        "headers",
-                        &format_args!("{{ {} }}", pairs.join(", ")),
-                    );
-                }
+                self.headers(table, headers);
                 user_agent
             }
         };
         if let Some(agent) = agent {
             self.value(table, "user_agent", &text(agent));
+        }
+    }
+
+    fn playlist(&mut self, index: usize, playlist: &Playlist) {
+        let table = format!("playlist[{index}]");
+        self.line(format_args!("\n[[playlist]]"));
+        self.value(&table, "name", &text(&playlist.name));
+        match &playlist.place {
+            Place::File(file) => self.value(&table, "file", &text(&file.to_string_lossy())),
+            Place::Url { url, headers, .. } => {
+                self.value(&table, "url", &text(&HiddenUrl(url).to_string()));
+                self.headers(&table, headers);
+            }
+        }
+        self.value(&table, "refresh_ms", &playlist.refresh.as_millis());
+        let texts = [
+            ("user_agent", &playlist.user_agent),
+            ("group", &playlist.group),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                self.value(&table, name, &text(value));
+            }
+        }
+        let filter = &playlist.filter;
+        let patterns = [
+            ("groups", &filter.groups),
+            ("groups_except", &filter.groups_except),
+            ("names", &filter.names),
+            ("names_except", &filter.names_except),
+        ];
+        for (name, patterns) in patterns {
+            if !patterns.is_empty() {
+                let patterns = patterns.iter().map(|it| text(it.as_str()));
+                self.value(&table, name, &list(patterns));
+            }
+        }
+        self.value(&table, "id_from", &playlist.id_from);
+        self.value(&table, "channels_max", &playlist.channels_max);
+        self.value(&table, "merge", &playlist.merge);
+    }
+
+    fn headers(&mut self, table: &str, headers: &[(String, String)]) {
+        if !headers.is_empty() {
+            let hidden =
+                |(name, _): &(String, String)| format!("{} = {}", text(name), text(HIDDEN));
+            let pairs: Vec<_> = headers.iter().map(hidden).collect();
+            let pairs = pairs.join(", ");
+            self.value(table, "headers", &format_args!("{{ {pairs} }}"));
         }
     }
 

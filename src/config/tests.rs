@@ -3,6 +3,7 @@
 mod accounts;
 mod channels;
 mod difference;
+mod playlists;
 mod server;
 
 use std::collections::BTreeSet;
@@ -143,7 +144,7 @@ fn every_variable_reaches_a_key_that_is_read() {
     {
         for name in *names {
             let variable = format!("CORECAST_{section}__{name}").to_ascii_uppercase();
-            let errors = errors_with("", &[(&variable, "{}")], Flags::default());
+            let errors = errors_with("", &[(&variable, "\u{7f}")], Flags::default());
             assert!(
                 errors.len() == 1
                     && errors[0].starts_with(&format!("{variable}: {section}.{name}: ")),

@@ -54,6 +54,8 @@ families! {
     JOIN_INTERVAL = Gauge "join_interval_seconds": "Media time between the last two join points of a configured channel's video.";
     LOG_DROPPED_LINES = Counter "log_dropped_lines_total": "Log lines lost because the log could not take them.";
     MEDIA_INFO = Gauge "media_info": "Always 1; how a configured channel's media is coded stands in the labels.";
+    PLAYLIST_CHANNELS = Gauge "playlist_channels": "Channels that come from playlists.";
+    PLAYLIST_REFRESHES = Counter "playlist_refreshes_total" by "result": "Looks at playlists.";
     PLAIN_SEGMENTS = Counter "plain_segments_total": "Segments of memory for which the system gave no file, so that their bytes are copied when they are sent.";
     PROVIDER_CONNECTIONS = Gauge "provider_connections": "Connections, or engine sessions, that count against a provider's limit now.";
     PROVIDER_CONNECTIONS_MAX = Gauge "provider_connections_max": "How many the provider allows; only those with a limit are told of.";

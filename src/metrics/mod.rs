@@ -190,6 +190,20 @@ reasons! {
 }
 
 reasons! {
+    /// What came of a look at a playlist.
+    Refresh {
+        /// There was another list, which is in use now.
+        Changed = "changed",
+        /// It could not be had.
+        Failed = "failed",
+        /// What came is no list, or too little of one.
+        Refused = "refused",
+        /// It is still the same.
+        Unchanged = "unchanged",
+    }
+}
+
+reasons! {
     /// What came of reading the configuration again.
     Reload {
         /// It is in use.
@@ -359,8 +373,11 @@ pub struct ShardCounters {
     pub accept_errors: Counter,
     /// Playback sessions open on the engine (home shard of the engine).
     pub engine_sessions: Counter,
+    /// Channels that come from playlists (shard 0).
+    pub playlist_channels: Counter,
     /// Calls that handed viewers bytes.
     pub send_calls: Counter,
+    refreshes: PerReason<{ Refresh::ALL.len() }>,
     rejects: PerReason<{ Reject::ALL.len() }>,
     reloads: PerReason<{ Reload::ALL.len() }>,
     channels: RefCell<BTreeMap<Label, Rc<ChannelCounters>>>,
@@ -374,7 +391,7 @@ impl ShardCounters {
         Rc::clone(self.channels.borrow_mut().entry(label).or_default())
     }
 
-    /// Counts for these configured channels from now on. What was counted for others is told until `forget_us`, so that
+    /// Counts for these configured channels from now on, those of playlists when they are first watched. What was counted for others is told until `forget_us`, so that
     /// it is seen how their viewers ended.
     pub fn offer(&self, channels: &[Channel], forget_us: u64) {
         let offered: BTreeSet<_> = channels.iter().map(|it| Label::Channel(it.id)).collect();
@@ -387,8 +404,9 @@ impl ShardCounters {
                 removed.entry(*label).or_insert(forget_us);
             }
         }
-        for label in offered {
-            counted.entry(label).or_default();
+        // Lists have thousands, of which few are watched: they are counted from their first viewer on.
+        for channel in channels.iter().filter(|it| it.playlist.is_none()) {
+            counted.entry(Label::Channel(channel.id)).or_default();
         }
     }
 
@@ -413,6 +431,11 @@ impl ShardCounters {
         self.reloads.add(result);
     }
 
+    /// Counts a look at a playlist (shard 0).
+    pub fn playlist_refreshed(&self, result: Refresh) {
+        self.refreshes.add(result);
+    }
+
     /// All that this shard has counted; `busy_us` is the CPU time its thread has used.
     #[must_use]
     pub fn samples(&self, shard: usize, busy_us: u64) -> Vec<Sample> {
@@ -430,6 +453,16 @@ impl ShardCounters {
                 self.engine_sessions.value(),
             ),
         ];
+        let playlist_channels = self.playlist_channels.value();
+        samples.push(Sample::count(
+            &families::PLAYLIST_CHANNELS,
+            Labels::default(),
+            playlist_channels,
+        ));
+        for (cause, count) in self.refreshes.values::<Refresh>() {
+            let labels = Labels::default().with(cause);
+            samples.push(Sample::count(&families::PLAYLIST_REFRESHES, labels, count));
+        }
         for (cause, count) in self.rejects.values::<Reject>() {
             let labels = Labels::default().with(cause);
             samples.push(Sample::count(&families::VIEWER_REJECTS, labels, count));
@@ -458,6 +491,7 @@ mod tests {
             logo: None,
             epg_id: None,
             number: id,
+            playlist: None,
             stream: Stream::default(),
             upstreams: Vec::new(),
         }

@@ -4,6 +4,7 @@
 //! This file holds what its tasks have in common; where a message goes is in `receive`, what each task does in its own file.
 
 mod adopt;
+pub mod aside;
 pub mod drain;
 pub mod fd;
 pub mod feed;
@@ -53,7 +54,7 @@ use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
 use crate::upstream::provider::{self, Providers};
-use crate::{admin, http};
+use crate::{admin, http, playlist};
 
 /// What all shards of the process have in common.
 #[derive(Debug)]
@@ -130,6 +131,8 @@ pub struct Shard {
     pub providers: Providers,
     /// Its viewers now.
     pub viewers: Cell<usize>,
+    /// Signalled when another configuration has come into use.
+    pub configured: Wakers,
     /// The configuration in use.
     register: RefCell<Arc<Register>>,
     load: RefCell<Load>,
@@ -163,6 +166,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         connector: Connector::new(),
         providers: Providers::default(),
         viewers: Cell::new(0),
+        configured: Wakers::default(),
         register: RefCell::new(setup.register),
         load: RefCell::default(),
         sweep: Sweep::default(),
@@ -203,6 +207,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             Rc::clone(&shard),
             hangups,
         )));
+    }
+    if setup.index == 0 {
+        tasks.push(glommio::spawn_local(playlist::keep::run(Rc::clone(&shard))));
     }
     if let Some(listener) = setup.admin {
         tasks.push(glommio::spawn_local(http::accept::run(

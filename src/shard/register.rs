@@ -168,6 +168,7 @@ mod tests {
             number: id,
             stream: Stream::default(),
             upstreams: vec![upstream],
+            playlist: None,
         }
     }
 

@@ -16,10 +16,12 @@ use futures_lite::AsyncReadExt;
 use glommio::sync::Semaphore;
 use thiserror::Error;
 
+use crate::account::login;
 use crate::channel::wakers::Wakers;
 use crate::config::difference::{Difference, Exposed, Fixed};
 use crate::config::{Config, ConfigErrors, Inputs};
 use crate::metrics::Reload;
+use crate::playlist::stock::stock;
 use crate::shard::feed::Message;
 use crate::shard::register::Register;
 use crate::shard::{Shard, fd};
@@ -165,6 +167,7 @@ impl Read {
         let (mut config, _) = Config::load(inputs)?;
         let fixed = config.keep_fixed(&in_use.config);
         config.admit_kept()?;
+        let config = stock(config, &in_use.config.lists, login::unix_seconds());
         Ok(Self {
             difference: Difference::between(&in_use.config, &config),
             register: in_use.followed_by(Arc::new(config)),

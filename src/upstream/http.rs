@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 use url::{Host as UrlHost, Url};
 
 use crate::clock::Clock;
@@ -41,6 +42,8 @@ pub struct Answer {
     pub status: u16,
     /// The media type, in lower case, without parameters.
     pub content_type: String,
+    /// What tells this answer from a later one.
+    pub validators: Validators,
     /// The body, not read yet.
     pub body: Body,
 }
@@ -55,6 +58,17 @@ pub async fn get(
     get: &Get<'_>,
 ) -> Result<Answer, FetchError> {
     ask(connector, clock, get, &Connecting::default()).await
+}
+
+/// What a server says of an answer, so that it can be asked later whether there is a newer one.
+///
+/// Shape: values as they stood in the head, each one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
 }
 
 /// Asks, following up to [`REDIRECTS_MAX`] redirects, and reads the head of the answer.
@@ -93,6 +107,7 @@ pub async fn ask(
             return Ok(Answer {
                 status: head.status,
                 content_type: head.content_type,
+                validators: head.validators,
                 body: head.body,
             });
         };
@@ -261,6 +276,7 @@ struct Head {
     status: u16,
     content_type: String,
     location: Option<String>,
+    validators: Validators,
     body: Body,
 }
 
@@ -321,6 +337,7 @@ struct Facts {
     status: u16,
     content_type: String,
     location: Option<String>,
+    validators: Validators,
     framing: Framing,
 }
 
@@ -356,6 +373,10 @@ impl Facts {
             status: parts.code?,
             content_type: content_type.to_ascii_lowercase(),
             location: value("location").0.map(str::to_owned),
+            validators: Validators {
+                etag: value("etag").0.map(str::to_owned),
+                last_modified: value("last-modified").0.map(str::to_owned),
+            },
             framing,
         })
     }
@@ -369,6 +390,7 @@ impl Facts {
             status: self.status,
             content_type: self.content_type,
             location: self.location,
+            validators: self.validators,
             body: Body {
                 connection,
                 from,

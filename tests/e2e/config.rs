@@ -90,6 +90,12 @@ impl Config {
         self
     }
 
+    /// A list of channels, its keys as lines of TOML.
+    pub(crate) fn playlist(mut self, name: &str, keys: &str) -> Self {
+        writeln!(self.tables, "[[playlist]]\nname = {name:?}\n{keys}").unwrap();
+        self
+    }
+
     /// The built-in test pattern.
     pub(crate) fn demo(self, id: u32) -> Self {
         self.channel_of(id, &["demo = true".to_owned()])

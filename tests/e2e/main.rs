@@ -59,6 +59,7 @@ mod load;
 mod memory;
 mod metrics;
 mod null_packets;
+mod playlist_channels;
 mod preferred;
 mod providers;
 mod refusals;

@@ -47,6 +47,8 @@ const CONTRACT: &[(&str, &str)] = &[
     ("start_time_seconds", "gauge"),
     ("join_interval_seconds", "gauge"),
     ("media_info", "gauge"),
+    ("playlist_channels", "gauge"),
+    ("playlist_refreshes_total", "counter"),
     ("ring_media_seconds", "gauge"),
     ("ts_continuity_errors_out_total", "counter"),
     ("upstream_in_use", "gauge"),

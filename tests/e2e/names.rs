@@ -56,6 +56,8 @@ pub(crate) mod metric {
     pub(crate) const ENDS: &str = "viewer_ends_total";
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
     pub(crate) const MEDIA_INFO: &str = "media_info";
+    pub(crate) const PLAYLIST_CHANNELS: &str = "playlist_channels";
+    pub(crate) const PLAYLIST_REFRESHES: &str = "playlist_refreshes_total";
     pub(crate) const PROVIDER_CONNECTIONS: &str = "provider_connections";
     pub(crate) const PROVIDER_CONNECTIONS_MAX: &str = "provider_connections_max";
     pub(crate) const REJECTS: &str = "viewer_rejects_total";

@@ -71,3 +71,17 @@ fn the_head_says_how_the_body_ends() {
     let old = facts("HTTP/1.0 200 OK\r\nContent-Type: Video/MP2T; x=y\r\n\r\n").unwrap();
     assert_eq!(old.content_type, "video/mp2t");
 }
+
+#[test]
+fn the_head_says_what_tells_this_answer_from_a_later_one() {
+    let head =
+        "HTTP/1.1 200 OK\r\nETag: W/\"7\" \r\nLast-Modified: Mon, 02 Nov 2026 10:00:00 GMT\r\n\r\n";
+    let validators = facts(head).unwrap().validators;
+    assert_eq!(validators.etag.unwrap(), "W/\"7\"");
+    assert_eq!(
+        validators.last_modified.unwrap(),
+        "Mon, 02 Nov 2026 10:00:00 GMT"
+    );
+    let bare = facts("HTTP/1.1 200 OK\r\n\r\n").unwrap().validators;
+    assert_eq!(bare, Validators::default());
+}
