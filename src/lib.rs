@@ -11,8 +11,9 @@
 //! 6. [`viewer`]: a cursor and a socket: sends everything between the two, skips or drops who cannot keep up.
 //!
 //! Around that path: [`http`] turns a connection into a viewer, [`account`] says who may watch, [`catalog`] tells
-//! apps what there is, [`playlist`] makes channels of providers' lists, [`admin`] shows [`metrics`], [`config`] and [`cli`] say what to do, [`preflight`] asks the system for
-//! what it takes, [`clock`] and [`log`] serve all.
+//! apps what there is and [`guide`] what is on, [`playlist`] makes channels of providers' lists, [`admin`] shows [`metrics`],
+//! [`config`] and [`cli`] say what to do, [`preflight`] asks the system for what it takes, [`calendar`], [`clock`] and
+//! [`log`] serve all.
 //!
 //! # What holds everywhere
 //!
@@ -38,6 +39,8 @@ pub mod account;
 
 pub mod catalog;
 
+pub mod guide;
+
 pub mod playlist;
 
 pub mod admin;
@@ -50,5 +53,6 @@ pub mod cli;
 
 pub mod preflight;
 
+pub mod calendar;
 pub mod clock;
 pub mod log;

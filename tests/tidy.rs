@@ -22,7 +22,7 @@ use std::process::Command;
 use corecast::cli::Exit;
 use corecast::config::KEYS;
 use corecast::metrics::families::ALL;
-use corecast::metrics::{Connect, Refresh, Reject, Reload, ViewerEnd};
+use corecast::metrics::{Connect, GuideLook, Refresh, Reject, Reload, ViewerEnd};
 
 use crate::dependencies::{faulty_crates, glommio_folder, glommio_versions};
 use crate::readme::{
@@ -69,7 +69,8 @@ fn readme_lists_every_metric_as_it_is_and_no_other() {
     assert_none(&listed(&readme, "reject", labels::<Reject>()));
     assert_none(&listed(&readme, "connect", labels::<Connect>()));
     assert_none(&listed(&readme, "reload", labels::<Reload>()));
-    assert_none(&listed(&readme, "look", labels::<Refresh>()));
+    assert_none(&listed(&readme, "refresh", labels::<Refresh>()));
+    assert_none(&listed(&readme, "look", labels::<GuideLook>()));
 }
 
 #[test]

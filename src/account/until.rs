@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use toml::value::{Date, Datetime, Offset};
+use toml::value::{Datetime, Offset};
+
+use crate::calendar::{DAY_S, days_since_1970};
 
 /// A moment, as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +20,11 @@ impl Until {
     /// Takes a date, which counts to its end, or a date with time and offset; `None` for anything else.
     #[must_use]
     pub fn new(written: Datetime) -> Option<Self> {
-        let days = days_since_1970(written.date?);
+        let date = written.date?;
+        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
+        let day_seconds = DAY_S.cast_signed();
         let seconds = match (written.time, written.offset) {
-            (None, None) => DAY_SECONDS,
+            (None, None) => day_seconds,
             (Some(time), Some(offset)) => {
                 let east = match offset {
                     Offset::Z => 0,
@@ -32,7 +36,7 @@ impl Until {
             }
             _ => return None,
         };
-        let unix_seconds = u64::try_from(days * DAY_SECONDS + seconds).ok()?;
+        let unix_seconds = u64::try_from(days * day_seconds + seconds).ok()?;
         Some(Self {
             written,
             unix_seconds,
@@ -53,22 +57,6 @@ impl fmt::Display for Until {
         self.written.fmt(f)
     }
 }
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years are counted from March, so that the leap day is
-/// the last of its year.
-fn days_since_1970(date: Date) -> i64 {
-    let (month, day) = (i64::from(date.month), i64::from(date.day));
-    let year = i64::from(date.year) - i64::from(month <= 2);
-    let months_since_march = (month + 9) % 12;
-    let day_of_year = (153 * months_since_march + 2) / 5 + day - 1;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    year * 365 + leap_days + day_of_year - DAYS_TO_1970
-}
-
-const DAY_SECONDS: i64 = 86_400;
-
-/// Days from March 1st of the year 0 to 1970-01-01.
-const DAYS_TO_1970: i64 = 719_468;
 
 #[cfg(test)]
 mod tests {

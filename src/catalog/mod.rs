@@ -1,18 +1,21 @@
 //! What apps ask for beside a stream: the channels as playlist, Xtream answer, guide or tuner lineup. (pure)
 //!
 //! Which path means which of them is `http/page.rs`, who may ask and how it is sent `http/site.rs`. The rules kept here:
-//! an answer is a function of the configuration and of one request, so nothing of it is kept for the next; and it is
-//! written in pieces of [`PIECE_CHANNELS`] channels, so that ten thousand of them hold up no shard and fill no memory.
+//! an answer is a function of the configuration, the guide and one request, so nothing of it is kept for the next; and it is
+//! written in pieces of [`PIECE_ROWS`] entries, so that ten thousand of them hold up no shard and fill no memory.
 
 pub mod base;
+pub mod epg;
 pub mod escape;
 pub mod guide;
 pub mod playlist;
 pub mod tuner;
 pub mod xtream;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -21,22 +24,29 @@ use self::base::Base;
 use crate::account::Credentials;
 use crate::account::secret::Secret;
 use crate::config::Channel;
+use crate::guide::{Shelf, cut};
 
-/// A body that is written in pieces: an opening, an entry for each listed channel, a closing.
+/// A body that is written in pieces: an opening, an entry for each listed channel or programme, shelves of a guide as they
+/// are, a closing.
 ///
 /// Shape: the same pieces however often they are written, so that the length can be counted before the first is sent.
 pub struct Listing<'c> {
     /// What the body is.
     pub content_type: &'static str,
     opening: String,
-    entries: Vec<Entry<'c>>,
+    /// How many entries there are.
+    rows: usize,
+    write: RowWriter<'c>,
     separator: &'static str,
+    shelves: Vec<Arc<Shelf>>,
     closing: &'static str,
-    write: Writer,
 }
 
 /// Appends one channel to a body.
 type Writer = fn(&mut String, &Entry<'_>, &Asker);
+
+/// Appends one entry, counted from 0, to a body.
+type RowWriter<'c> = Box<dyn Fn(&mut String, usize, &Asker) + 'c>;
 
 impl<'c> Listing<'c> {
     /// A body without channels.
@@ -51,13 +61,29 @@ impl<'c> Listing<'c> {
         entries: Vec<Entry<'c>>,
         write: Writer,
     ) -> Self {
+        let rows = entries.len();
+        let write_row = move |out: &mut String, index: usize, asker: &Asker| {
+            if let Some(entry) = entries.get(index) {
+                write(out, entry, asker);
+            }
+        };
+        Self::of_rows(content_type, opening, rows, Box::new(write_row))
+    }
+
+    fn of_rows(
+        content_type: &'static str,
+        opening: String,
+        rows: usize,
+        write: RowWriter<'c>,
+    ) -> Self {
         Self {
             content_type,
             opening,
-            entries,
-            separator: "",
-            closing: "",
+            rows,
             write,
+            separator: "",
+            shelves: Vec::new(),
+            closing: "",
         }
     }
 
@@ -72,7 +98,19 @@ impl<'c> Listing<'c> {
     /// How many pieces there are, at least one.
     #[must_use]
     pub fn pieces(&self) -> usize {
-        self.entries.len().div_ceil(PIECE_CHANNELS).max(1)
+        self.rows.div_ceil(PIECE_ROWS).max(1)
+    }
+
+    /// What is sent after the pieces as it is; then comes the [`Listing::closing`], which is no part of a piece any more.
+    #[must_use]
+    pub fn shelves(&self) -> &[Arc<Shelf>] {
+        &self.shelves
+    }
+
+    /// What ends the body after the shelves.
+    #[must_use]
+    pub fn closing(&self) -> &'static str {
+        self.closing
     }
 
     /// Writes one piece, counted from 0; beyond the last there is nothing.
@@ -82,15 +120,14 @@ impl<'c> Listing<'c> {
         if index == 0 {
             text.push_str(&self.opening);
         }
-        let first = index.saturating_mul(PIECE_CHANNELS);
-        let entries = self.entries.iter().skip(first).take(PIECE_CHANNELS);
-        for (at, entry) in entries.enumerate() {
-            if first + at > 0 {
+        let first = index.saturating_mul(PIECE_ROWS);
+        for row in first..first.saturating_add(PIECE_ROWS).min(self.rows) {
+            if row > 0 {
                 text.push_str(self.separator);
             }
-            (self.write)(&mut text, entry, asker);
+            (self.write)(&mut text, row, asker);
         }
-        if index + 1 == self.pieces() {
+        if index + 1 == self.pieces() && self.shelves.is_empty() {
             text.push_str(self.closing);
         }
         text
@@ -101,7 +138,8 @@ impl fmt::Debug for Listing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Listing")
             .field("content_type", &self.content_type)
-            .field("channels", &self.entries.len())
+            .field("rows", &self.rows)
+            .field("shelves", &self.shelves.len())
             .finish_non_exhaustive()
     }
 }
@@ -147,9 +185,8 @@ impl<'c> Entry<'c> {
     }
 
     /// What joins the channel with a program guide.
-    fn epg_id(&self) -> String {
-        let given = self.channel.epg_id.clone();
-        given.unwrap_or_else(|| self.channel.id.to_string())
+    fn epg_id(&self) -> Cow<'c, str> {
+        cut::key(self.channel)
     }
 
     fn logo(&self) -> &str {
@@ -167,6 +204,8 @@ pub struct Asker {
     password: Secret,
     /// User and password as a path carries them.
     account_path: String,
+    /// The same as a query carries them; nothing if the app gave none.
+    account_query: String,
     standing: Standing,
 }
 
@@ -210,8 +249,14 @@ impl Asker {
             let text = if is_carried { text } else { ANYBODY };
             utf8_percent_encode(text, ESCAPED).to_string()
         };
+        let value = |text| utf8_percent_encode(text, ESCAPED);
+        let account_query = match credentials {
+            Some(_) => format!("?username={}&password={}", value(user), value(password)),
+            None => String::new(),
+        };
         Self {
             base,
+            account_query,
             user: user.to_owned(),
             account_path: format!("{}/{}", segment(user), segment(password)),
             password: Secret::new(password),
@@ -223,6 +268,11 @@ impl Asker {
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.standing.is_expired
+    }
+
+    /// Where the app finds the guide.
+    fn guide_url(&self) -> String {
+        format!("{}/xmltv.php{}", self.base, self.account_query)
     }
 
     /// Where the app watches a channel.
@@ -251,8 +301,8 @@ const XML: &str = "application/xml; charset=utf-8";
 
 const XML_DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
-/// How many channels one piece of a body has, some 20 to 40 KB.
-pub const PIECE_CHANNELS: usize = 100;
+/// How many channels or programmes one piece of a body has, some 20 to 80 KB.
+pub const PIECE_ROWS: usize = 100;
 
 /// The category of channels that name none: apps leave out what is in no category.
 const UNGROUPED: &str = "Channels";

@@ -18,17 +18,25 @@ pub enum Detail {
     Plus,
 }
 
-/// A playlist of all channels.
+/// A playlist of all channels; `guide` is whose guide it names, if there is one.
 #[must_use]
 pub fn playlist<'c>(
     channels: impl IntoIterator<Item = &'c Channel>,
     detail: Detail,
+    guide: Option<&Asker>,
 ) -> Listing<'c> {
     let write = match detail {
         Detail::Plain => push_plain,
         Detail::Plus => push_plus,
     };
-    let opening = "#EXTM3U\n".to_owned();
+    let opening = match (detail, guide) {
+        (Detail::Plus, Some(asker)) => {
+            // Some players read the one, some the other.
+            let url = asker.guide_url();
+            format!("#EXTM3U url-tvg=\"{url}\" x-tvg-url=\"{url}\"\n")
+        }
+        _ => "#EXTM3U\n".to_owned(),
+    };
     Listing::new("audio/x-mpegurl", opening, Entry::all(channels), write)
 }
 
@@ -70,7 +78,7 @@ mod tests {
     #[test]
     fn a_full_playlist_has_an_attribute_for_everything() {
         let channels = channels();
-        let listing = playlist(&channels, Detail::Plus);
+        let listing = playlist(&channels, Detail::Plus, None);
         assert_eq!(listing.content_type, "audio/x-mpegurl");
         assert_eq!(
             written(&listing),
@@ -88,14 +96,26 @@ mod tests {
     #[test]
     fn a_plain_playlist_has_names_alone() {
         let channels = channels();
-        assert!(written(&playlist(&channels, Detail::Plain)).starts_with(
+        assert!(written(&playlist(&channels, Detail::Plain, None)).starts_with(
             "#EXTM3U\n#EXTINF:-1,News, '24' & more\nhttp://tv.example:8000/live/anna/a%2Bb%3Ac/1.ts\n#EXTINF:-1,Two\n"
         ));
     }
 
     #[test]
+    fn the_guide_is_named_in_both_ways_that_players_know() {
+        let channels = channels();
+        let asker = asker();
+        let url = "http://tv.example:8000/xmltv.php?username=anna&password=a%2Bb%3Ac";
+        let plus = written(&playlist(&channels, Detail::Plus, Some(&asker)));
+        let first = format!("#EXTM3U url-tvg=\"{url}\" x-tvg-url=\"{url}\"");
+        assert_eq!(plus.lines().next(), Some(&*first));
+        let plain = written(&playlist(&channels, Detail::Plain, Some(&asker)));
+        assert_eq!(plain.lines().next(), Some("#EXTM3U"));
+    }
+
+    #[test]
     fn no_channels_are_an_empty_playlist() {
-        let listing = playlist(&[], Detail::Plus);
+        let listing = playlist(&[], Detail::Plus, None);
         assert_eq!(
             (listing.pieces(), listing.piece(0, &asker())),
             (1, "#EXTM3U\n".into())

@@ -50,9 +50,15 @@ fn offer(user: &str, password: &str) -> Credentials {
 
 /// The whole body, for [`asker`].
 pub(crate) fn written(listing: &Listing<'_>) -> String {
-    (0..listing.pieces())
-        .map(|index| listing.piece(index, &asker()))
-        .collect()
+    let pieces = (0..listing.pieces()).map(|index| listing.piece(index, &asker()));
+    let mut text: String = pieces.collect();
+    for shelf in listing.shelves() {
+        text.push_str(str::from_utf8(shelf.text()).unwrap());
+    }
+    if !listing.shelves().is_empty() {
+        text.push_str(listing.closing());
+    }
+    text
 }
 
 #[test]
@@ -60,10 +66,7 @@ fn many_channels_are_written_in_pieces_that_fit_together() {
     for count in [0, 1, 99, 100, 101, 250] {
         let channels: Vec<Channel> = (1..=count).map(|id| channel(id, "a")).collect();
         let listing = tuner::lineup(&channels);
-        let expected = usize::try_from(count)
-            .unwrap()
-            .div_ceil(PIECE_CHANNELS)
-            .max(1);
+        let expected = usize::try_from(count).unwrap().div_ceil(PIECE_ROWS).max(1);
         assert_eq!(listing.pieces(), expected);
         let whole: Vec<serde_json::Value> = serde_json::from_str(&written(&listing)).unwrap();
         let numbers: Vec<_> = whole.iter().map(|it| it["GuideNumber"].clone()).collect();

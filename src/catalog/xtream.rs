@@ -1,12 +1,17 @@
-//! The Xtream answers: login, categories, channels, guide excerpts. (pure)
+//! The Xtream answers: login, categories, channels. (pure)
 //!
-//! Source: what panels answer, field by field. The rule: each value has the type that panels give it, numbers in text
+//! Programmes are written in `epg.rs`. Source: what panels answer, field by field. The rule: each value has the type that panels give it, numbers in text
 //! where they have them in text, because apps written for them crash on anything else.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::epg::{self, Extent};
 use super::{Asker, Entry, JSON, Listing, json};
+use crate::calendar::Moment;
 use crate::config::Channel;
+use crate::guide::{Guide, cut};
 
 /// What `player_api.php` is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +24,12 @@ pub enum Action {
     /// The categories of channels.
     Categories,
     /// The programmes of a channel.
-    Epg,
+    Epg {
+        /// The channel; `None` is one that cannot exist.
+        channel: Option<u32>,
+        /// How much of them.
+        extent: Extent,
+    },
     /// The account and the server: without an action, and for every action that does not exist.
     Login,
     /// A list of films or series.
@@ -31,16 +41,23 @@ pub enum Action {
 }
 
 impl Action {
-    /// Reads the parameters `action` and `category_id`.
+    /// Reads the parameter `action`, and of the others what it takes.
     #[must_use]
-    pub fn read(action: &str, category_id: &str) -> Self {
-        match action {
+    pub fn read<'v>(value: impl Fn(&'static str) -> Cow<'v, str>) -> Self {
+        let epg = |extent| Self::Epg {
+            channel: value("stream_id").parse().ok(),
+            extent,
+        };
+        match &*value("action") {
             "get_live_categories" => Self::Categories,
-            "get_live_streams" if category_id.is_empty() => Self::Channels { category: None },
             "get_live_streams" => Self::Channels {
-                category: Some(category_id.parse().ok()),
+                category: match &*value("category_id") {
+                    "" => None,
+                    category => Some(category.parse().ok()),
+                },
             },
-            "get_short_epg" | "get_simple_data_table" => Self::Epg,
+            "get_short_epg" => epg(Extent::next(&value("limit"))),
+            "get_simple_data_table" => epg(Extent::Whole),
             "get_series" | "get_series_categories" | "get_vod_categories" | "get_vod_streams" => {
                 Self::NoList
             }
@@ -57,6 +74,7 @@ pub fn player<'c>(
     channels: impl IntoIterator<Item = &'c Channel>,
     action: Action,
     asker: &Asker,
+    programmes: &Guide,
     now_s: u64,
 ) -> Listing<'c> {
     let array =
@@ -68,7 +86,14 @@ pub fn player<'c>(
             entries.retain(|entry| category.is_none_or(|it| it == Some(entry.category)));
             array(entries, push_channel)
         }
-        Action::Epg => Listing::short(JSON, r#"{"epg_listings":[]}"#.to_owned()),
+        Action::Epg { channel, extent } => {
+            let mut channels = channels.into_iter().filter(|it| Some(it.id) == channel);
+            let known = channels.next().and_then(|channel| {
+                let shelf = programmes.shelf(&cut::key(channel))?;
+                Some(epg::epg(channel, shelf, extent, now_s))
+            });
+            known.unwrap_or_else(epg::nothing)
+        }
         Action::Login => Listing::short(JSON, json(&Login::new(asker, now_s))),
         Action::NoFilm => Listing::short(JSON, r#"{"info":[],"movie_data":[]}"#.to_owned()),
         Action::NoList => Listing::short(JSON, "[]".to_owned()),
@@ -221,7 +246,7 @@ struct Live<'a> {
     stream_type: &'static str,
     stream_id: u32,
     stream_icon: &'a str,
-    epg_channel_id: String,
+    epg_channel_id: Cow<'a, str>,
     added: &'static str,
     is_adult: &'static str,
     category_id: String,
@@ -265,30 +290,11 @@ struct Available<'a> {
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in UTC.
-fn date_and_time(now_s: u64) -> String {
-    let (mut days, second) = (now_s.min(LAST_S) / 86_400, now_s.min(LAST_S) % 86_400);
-    let is_leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
-    while days >= 365 + u64::from(is_leap(year)) {
-        days -= 365 + u64::from(is_leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(is_leap(year));
-    let mut month = 1;
-    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-        if days < length {
-            break;
-        }
-        days -= length;
-        month += 1;
-    }
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
+pub(super) fn date_and_time(now_s: u64) -> String {
+    let at = Moment::of_unix(now_s);
     format!(
-        "{year:04}-{month:02}-{:02} {hour:02}:{minute:02}:{:02}",
-        days + 1,
-        second % 60
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}",
+        at.year, at.month, at.day, at.hour, at.minute, at.second
     )
 }
 
@@ -299,9 +305,6 @@ const NEVER_S: &str = "2147483647";
 /// When accounts and channels came into being, which nobody notes: the first second of 2020. The time of the start
 /// would make every channel new each time.
 const SOMETIME_S: &str = "1577836800";
-
-/// The last second of the year 9999.
-const LAST_S: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests;

@@ -139,7 +139,8 @@ fn upstream(mut reader: Reader<'_>) -> Option<Upstream> {
     upstream
 }
 
-fn exactly_one(reader: &mut Reader<'_>, named: &[&str], allowed: &'static str) {
+/// Reports that not one of `allowed` is there.
+pub(super) fn exactly_one(reader: &mut Reader<'_>, named: &[&str], allowed: &'static str) {
     let seen = match named {
         [] => "has none".to_owned(),
         _ => format!("has {}", named.join(" and ")),

@@ -14,8 +14,8 @@ use super::overlay::{self, Flags};
 use super::read::{Provenance, Reader, Report};
 use super::tree::{self, Entries, Node, Value};
 use super::{
-    Channel, Config, Listen, Stream, accounts as of_accounts, entries, playlists as of_playlists,
-    providers as of_providers, secret_file, sections,
+    Channel, Config, Listen, Stream, accounts as of_accounts, entries, guides as of_guides,
+    playlists as of_playlists, providers as of_providers, secret_file, sections,
 };
 
 /// What a configuration is read from.
@@ -126,6 +126,7 @@ impl Config {
         let channels = reader.tables("channel");
         let playlists = reader.tables("playlist");
         let accounts = reader.tables("account");
+        let guides = reader.tables("guide");
         reader.finish();
         let account_count = accounts.len();
 
@@ -145,6 +146,7 @@ impl Config {
         let playlists = of_playlists::playlists(playlists, folder, report);
         let known = of_accounts::Known::of(&channels, &playlists);
         let accounts = of_accounts::accounts(accounts, &known, folder, report);
+        let guides = of_guides::guides(guides, folder, report);
         if account_count == 0 && !server.open {
             let fault = |address| Fault::OpenToAll { address };
             refuse_remote(&server.listen, &places, fault, report);
@@ -163,6 +165,7 @@ impl Config {
             playlists,
             lists: Arc::default(),
             accounts,
+            guides,
         }
     }
 }

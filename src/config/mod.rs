@@ -5,14 +5,15 @@
 //! parts of a URL that may hold one.
 //!
 //! In the order of reading: `load` (which file, and the order of the rest), `tree` (TOML with places), `overlay` (flags and variables on top), `read` (typed values with
-//! bounds), `sections`, `entries`, `playlists` and `accounts` (which keys there are), with `listen` and `front` for the listeners;
-//! `show` prints the result, `difference` compares two.
+//! bounds), `sections`, `entries`, `playlists`, `providers`, `accounts` and `guides` (which keys there are), with `listen` and
+//! `front` for the listeners; `show` prints the result, `difference` compares two.
 
 mod accounts;
 pub mod difference;
 mod entries;
 mod error;
 mod front;
+mod guides;
 mod listen;
 mod load;
 mod overlay;
@@ -37,6 +38,7 @@ use url::Url;
 pub use entries::{UPSTREAMS_MAX, is_sendable};
 pub use error::{ConfigError, ConfigErrors, Fault, Origin};
 pub use front::{Front, Network, NotANetwork};
+pub use guides::{Guide, GuidePlace};
 pub use listen::{Listen, PATH_BYTES_MAX};
 pub use load::Inputs;
 pub use overlay::Flags;
@@ -74,6 +76,8 @@ pub struct Config {
     pub lists: Arc<Lists>,
     /// Who may watch; empty means everybody. Shape: no two with one user.
     pub accounts: Vec<Account>,
+    /// Where programmes come from; of several that have a channel's the first counts. Bound: 16.
+    pub guides: Vec<Guide>,
 }
 
 /// `[server]`: the stream listeners and the shards.
@@ -486,6 +490,20 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "viewers_max",
             "at_limit",
             "bitrate_max_bps",
+        ],
+    ),
+    (
+        "guide",
+        &[
+            "file",
+            "url",
+            "user_agent",
+            "headers",
+            "refresh_ms",
+            "past_ms",
+            "future_ms",
+            "shift_ms",
+            "bytes_max",
         ],
     ),
 ];

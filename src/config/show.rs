@@ -10,8 +10,8 @@ use url::Url;
 
 use super::read::Provenance;
 use super::{
-    Account, AtLimit, Batch, Channel, Config, Playlist, Provider, Shards, SlowPolicy, Stream,
-    Upstream,
+    Account, AtLimit, Batch, Channel, Config, Guide, GuidePlace, Playlist, Provider, Shards,
+    SlowPolicy, Stream, Upstream,
 };
 use crate::account::Login;
 use crate::upstream::document::Place;
@@ -49,6 +49,9 @@ pub fn show(config: &Config, provenance: &Provenance) -> String {
     }
     for (index, account) in config.accounts.iter().enumerate() {
         page.account(index, account);
+    }
+    for (index, guide) in config.guides.iter().enumerate() {
+        page.guide(index, guide);
     }
     page.text
 }
@@ -293,13 +296,39 @@ impl Page<'_> {
     }
 
     fn headers(&mut self, table: &str, headers: &[(String, String)]) {
-        if !headers.is_empty() {
-            let hidden =
-                |(name, _): &(String, String)| format!("{} = {}", text(name), text(HIDDEN));
-            let pairs: Vec<_> = headers.iter().map(hidden).collect();
-            let pairs = pairs.join(", ");
-            self.value(table, "headers", &format_args!("{{ {pairs} }}"));
+        if headers.is_empty() {
+            return;
         }
+        let hidden = |(name, _): &(String, String)| format!("{} = {}", text(name), text(HIDDEN));
+        let pairs: Vec<_> = headers.iter().map(hidden).collect();
+        let pairs = pairs.join(", ");
+        self.value(table, "headers", &format_args!("{{ {pairs} }}"));
+    }
+
+    fn guide(&mut self, index: usize, guide: &Guide) {
+        let table = format!("guide[{index}]");
+        self.line(format_args!("\n[[guide]]"));
+        match &guide.place {
+            GuidePlace::File(file) => {
+                self.value(&table, "file", &text(&file.display().to_string()));
+            }
+            GuidePlace::Http {
+                url,
+                user_agent,
+                headers,
+            } => {
+                self.value(&table, "url", &text(&HiddenUrl(url).to_string()));
+                self.headers(&table, headers);
+                if let Some(agent) = user_agent {
+                    self.value(&table, "user_agent", &text(agent));
+                }
+            }
+        }
+        self.value(&table, "refresh_ms", &guide.refresh.as_millis());
+        self.value(&table, "past_ms", &guide.past.as_millis());
+        self.value(&table, "future_ms", &guide.future.as_millis());
+        self.value(&table, "shift_ms", &guide.shift_ms);
+        self.value(&table, "bytes_max", &guide.bytes_max);
     }
 
     fn account(&mut self, index: usize, account: &Account) {

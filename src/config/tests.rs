@@ -3,6 +3,7 @@
 mod accounts;
 mod channels;
 mod difference;
+mod guides;
 mod playlists;
 mod server;
 

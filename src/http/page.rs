@@ -90,6 +90,15 @@ impl Page {
         )
     }
 
+    /// Who may keep its answer: an app keeps the guide, which is large, and asks whether it is still the same.
+    #[must_use]
+    pub fn cache_control(self) -> &'static str {
+        match self {
+            Self::Guide => "private, no-cache",
+            _ => "no-store",
+        }
+    }
+
     /// Its methods, as in an Allow header.
     #[must_use]
     pub fn allow(self) -> &'static str {

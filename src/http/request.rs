@@ -16,6 +16,7 @@ pub(super) use self::fields::authority;
 use self::fields::Fields;
 use self::lines::Lines;
 use crate::account::secret::Secret;
+use crate::http::condition::Conditions;
 use crate::http::forwarded::{Forwarded, Scheme};
 
 /// Reads one request head from the front of `bytes`; `None` means more bytes are needed.
@@ -74,6 +75,8 @@ pub struct Request {
     pub scheme: Scheme,
     /// What fronts, or somebody in their place, wrote into the head; taken into account by the connection.
     pub forwarded: Forwarded,
+    /// What the asker has already, and what it can unpack.
+    pub conditions: Conditions,
     /// The Authorization header.
     pub authorization: Option<Secret>,
     /// The User-Agent without control characters.
@@ -99,9 +102,11 @@ impl Request {
         let target = Target::split(parts.path.unwrap_or_default(), method)?;
         let mut fields = Fields::default();
         let mut forwarded = Forwarded::default();
+        let mut conditions = Conditions::default();
         for header in parts.headers.iter() {
             fields.take(header.name, header.value);
             forwarded.take(header.name, header.value);
+            conditions.take(header.name, header.value);
         }
         let framing = fields.framing(version);
         let host = target
@@ -116,6 +121,7 @@ impl Request {
             host,
             scheme: Scheme::Http,
             forwarded,
+            conditions,
             authorization: fields
                 .authorization
                 .map(|value| Secret::new(String::from_utf8_lossy(value))),

@@ -321,6 +321,19 @@ impl Answer {
         lines.extend(["Connection: ", connection(self.keep_alive), "\r\n\r\n"]);
         lines
     }
+
+    /// The head that stands in the place of the whole answer for who has it already.
+    #[must_use]
+    pub fn not_modified(&self) -> String {
+        let mut lines = "HTTP/1.1 304 Not Modified\r\nServer: corecast\r\n".to_owned();
+        for (name, value) in &self.headers {
+            if *name != "Content-Encoding" {
+                lines.extend([name, ": ", value, "\r\n"]);
+            }
+        }
+        lines.extend(["Connection: ", connection(self.keep_alive), "\r\n\r\n"]);
+        lines
+    }
 }
 
 /// A status code with its phrase.

@@ -1,8 +1,7 @@
-//! Answers what apps ask for beside streams: reads the parameters, checks the account, sends a listing in pieces.
+//! Answers what apps ask for beside streams: reads the parameters, checks the account, chooses the listing.
 //!
-//! What stands in a listing is written in `catalog`. The rules kept here: the addresses in an answer come from the
-//! configuration or from the request that is answered, and nothing is kept for the next one; an answer is written twice,
-//! once to count its bytes and once to send them, so that a slow app holds one piece of it and not all.
+//! What stands in a listing is written in `catalog`, how it is sent is in `send.rs`. The rule kept here: the addresses in an
+//! answer come from the configuration or from the request that is answered, and nothing is kept for the next one.
 
 use std::rc::Rc;
 
@@ -15,13 +14,16 @@ use crate::catalog::playlist::Detail;
 use crate::catalog::xtream::Action;
 use crate::catalog::{Asker, Listing, Standing, guide, playlist, tuner, xtream};
 use crate::channel::id::ChannelId;
-use crate::config::Config;
+use crate::config::{Channel, Config};
+use crate::guide::Guide;
+use crate::http::condition::Validators;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::forwarded::Scheme;
 use crate::http::page::{Form, Page};
 use crate::http::request::{Method, Request};
 use crate::http::response::{Answer, Refusal, Status};
 use crate::http::route::Ask;
+use crate::http::send::{Coding, send};
 use crate::shard::Shard;
 
 /// Answers a request for a page, whose head was just read.
@@ -77,13 +79,32 @@ pub(super) async fn answer(
     };
     let standing = standing(shard, account, page.tells_viewers()).await;
     let asker = Asker::new(base, credentials, standing);
+    let programmes = shard.guide.current();
     let listing = if is_wrong {
         xtream::wrong_login()
     } else {
-        page.listing(&config, &asker)
+        page.listing(&config, &asker, &programmes)
     };
-    let answer = page.answer(&listing, credentials, request.keep_alive);
-    send(shard, connection, request.method, &answer, &listing, &asker).await
+    let mut answer = page.answer(&listing, credentials, request.keep_alive);
+    let mut coding = Coding::Plain;
+    if ask.page == Page::Guide {
+        let digest = guide::digest(page.channels(&config, &asker), &programmes);
+        let validators = Validators::new(digest, programmes.since_s());
+        answer = answer
+            .with("ETag", validators.etag.clone())
+            .with("Last-Modified", validators.last_modified.clone())
+            .with("Vary", "Accept-Encoding");
+        if request.conditions.has(&validators) {
+            let head = Bytes::from(answer.not_modified());
+            return connection.write(&shard.clock, &head).await;
+        }
+        if request.conditions.takes_gzip() {
+            coding = Coding::Gzip;
+            answer = answer.with("Content-Encoding", "gzip");
+        }
+    }
+    let method = request.method;
+    send(shard, connection, method, &answer, &listing, &asker, coding).await
 }
 
 /// How an account stands now; everybody's where there are none. Its viewers are counted, on its home shard, if they are told.
@@ -138,27 +159,38 @@ impl Wanted<'_> {
     }
 
     fn action(&self) -> Action {
-        Action::read(&self.form.value("action"), &self.form.value("category_id"))
+        Action::read(|name| self.form.value(name))
     }
 
-    fn listing<'c>(&self, config: &'c Config, asker: &Asker) -> Listing<'c> {
-        // What the account may not watch is not offered either.
-        let channels = config.channels.iter().filter(|channel| {
+    /// What the account may watch: the rest is not offered either.
+    fn channels<'c>(
+        &self,
+        config: &'c Config,
+        asker: &Asker,
+    ) -> impl Iterator<Item = &'c Channel> + Clone {
+        config.channels.iter().filter(|channel| {
             let id = ChannelId::Configured(channel.id);
             let may_watch = self.account.is_none_or(|account| account.may_watch(id));
             may_watch && !asker.is_expired()
-        });
+        })
+    }
+
+    fn listing<'c>(&self, config: &'c Config, asker: &Asker, programmes: &Guide) -> Listing<'c> {
+        let channels = self.channels(config, asker);
         let now_s = login::unix_seconds();
         match self.page {
             Page::Device => tuner::device(asker, self.has_account),
             Page::Discover => tuner::discover(asker, self.has_account),
-            Page::Guide => guide::guide(channels),
+            Page::Guide => guide::guide(channels, programmes),
             Page::Lineup => tuner::lineup(channels),
             Page::LineupStatus => tuner::status(),
             Page::LineupXml => tuner::lineup_xml(channels),
             Page::Panel => xtream::panel(channels, asker, now_s),
-            Page::Player => xtream::player(channels, self.action(), asker, now_s),
-            Page::Playlist | Page::PlaylistFile => playlist::playlist(channels, self.detail()),
+            Page::Player => xtream::player(channels, self.action(), asker, programmes, now_s),
+            Page::Playlist | Page::PlaylistFile => {
+                let guide = (!config.guides.is_empty()).then_some(asker);
+                playlist::playlist(channels, self.detail(), guide)
+            }
         }
     }
 
@@ -177,7 +209,7 @@ impl Wanted<'_> {
         keep_alive: bool,
     ) -> Answer {
         let answer = Answer::new(Status::OK, listing.content_type, "")
-            .with("Cache-Control", "no-store")
+            .with("Cache-Control", self.page.cache_control())
             .with("Access-Control-Allow-Origin", "*")
             .keep_alive(keep_alive);
         if self.page != Page::PlaylistFile {
@@ -197,36 +229,6 @@ impl Wanted<'_> {
             format!("attachment; filename=\"{name}\""),
         )
     }
-}
-
-async fn send(
-    shard: &Rc<Shard>,
-    connection: &mut Connection,
-    method: Method,
-    answer: &Answer,
-    listing: &Listing<'_>,
-    asker: &Asker,
-) -> Result<(), NoRequest> {
-    let mut body_bytes = 0;
-    for index in 0..listing.pieces() {
-        body_bytes += listing.piece(index, asker).len();
-        glommio::yield_if_needed().await;
-    }
-    let mut unsent = answer.head(body_bytes);
-    let pieces = match method {
-        Method::Head => 0,
-        _ => listing.pieces(),
-    };
-    for index in 0..pieces {
-        unsent.push_str(&listing.piece(index, asker));
-        let piece = Bytes::from(std::mem::take(&mut unsent));
-        connection.write(&shard.clock, &piece).await?;
-        glommio::yield_if_needed().await;
-    }
-    if unsent.is_empty() {
-        return Ok(());
-    }
-    connection.write(&shard.clock, &Bytes::from(unsent)).await
 }
 
 #[cfg(test)]

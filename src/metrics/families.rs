@@ -51,6 +51,8 @@ families! {
     ENGINE_SESSIONS = Gauge "engine_sessions": "Playback sessions open on the AceStream engine.";
     FANOUT_DELAY = Histogram "fanout_delay_seconds": "Time from a chunk's completion to its last byte being handed to the kernel for a viewer.";
     FEED_LOST_CHUNKS = Counter "feed_lost_chunks_total": "Chunks that left the ring before a shard was told of them.";
+    GUIDE_PROGRAMMES = Gauge "guide_programmes": "Programmes in the guide that is served.";
+    GUIDE_REFRESHES = Counter "guide_refreshes_total" by "result": "Looks at program guides.";
     JOIN_INTERVAL = Gauge "join_interval_seconds": "Media time between the last two join points of a configured channel's video.";
     LOG_DROPPED_LINES = Counter "log_dropped_lines_total": "Log lines lost because the log could not take them.";
     MEDIA_INFO = Gauge "media_info": "Always 1; how a configured channel's media is coded stands in the labels.";

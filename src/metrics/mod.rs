@@ -190,6 +190,18 @@ reasons! {
 }
 
 reasons! {
+    /// How a look at a program guide ended.
+    GuideLook {
+        /// It could not be fetched, is no whole guide, or has nothing that is wanted.
+        Failed = "failed",
+        /// It was read.
+        Ok = "ok",
+        /// It is the one that was read last.
+        Unchanged = "unchanged",
+    }
+}
+
+reasons! {
     /// What came of a look at a playlist.
     Refresh {
         /// There was another list, which is in use now.
@@ -373,10 +385,13 @@ pub struct ShardCounters {
     pub accept_errors: Counter,
     /// Playback sessions open on the engine (home shard of the engine).
     pub engine_sessions: Counter,
+    /// Programmes in the guide that is served (shard 0).
+    pub guide_programmes: Counter,
     /// Channels that come from playlists (shard 0).
     pub playlist_channels: Counter,
     /// Calls that handed viewers bytes.
     pub send_calls: Counter,
+    guide_looks: PerReason<{ GuideLook::ALL.len() }>,
     refreshes: PerReason<{ Refresh::ALL.len() }>,
     rejects: PerReason<{ Reject::ALL.len() }>,
     reloads: PerReason<{ Reload::ALL.len() }>,
@@ -421,6 +436,11 @@ impl ShardCounters {
         });
     }
 
+    /// Counts a look at a program guide.
+    pub fn guide_looked(&self, result: GuideLook) {
+        self.guide_looks.add(result);
+    }
+
     /// Counts a request that was not given a stream.
     pub fn rejected(&self, reason: Reject) {
         self.rejects.add(reason);
@@ -462,6 +482,15 @@ impl ShardCounters {
         for (cause, count) in self.refreshes.values::<Refresh>() {
             let labels = Labels::default().with(cause);
             samples.push(Sample::count(&families::PLAYLIST_REFRESHES, labels, count));
+        }
+        samples.push(Sample::count(
+            &families::GUIDE_PROGRAMMES,
+            Labels::default(),
+            self.guide_programmes.value(),
+        ));
+        for (cause, count) in self.guide_looks.values::<GuideLook>() {
+            let labels = Labels::default().with(cause);
+            samples.push(Sample::count(&families::GUIDE_REFRESHES, labels, count));
         }
         for (cause, count) in self.rejects.values::<Reject>() {
             let labels = Labels::default().with(cause);

@@ -24,6 +24,7 @@ pub(super) fn adopt(shard: &Rc<Shard>, register: &Arc<Register>) {
     }
     shard.register.replace(Arc::clone(register));
     shard.configured.wake_all();
+    shard.guide.reconfigured.wake_all();
     let now_us = shard.clock.now_us();
     shard.counters.forget(now_us);
     shard

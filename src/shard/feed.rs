@@ -20,6 +20,7 @@ use crate::channel::End;
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
 use crate::channel::wakers::Wakers;
+use crate::guide::Guide;
 use crate::http::hand::Handed;
 use crate::metrics::Sample;
 use crate::shard::permits::Permit;
@@ -79,6 +80,8 @@ pub enum Message {
         /// The shard to ask.
         home: usize,
     },
+    /// The program guide to serve from now on (shard 0 to the others).
+    Guide(Arc<Guide>),
     /// How long a follower's viewers let chunks wait has changed (follower to home shard).
     Pace {
         /// The channel.
@@ -247,6 +250,8 @@ enum Slot {
     Configure,
     Configured,
     Ended(ChannelId),
+    /// One: what a newer guide replaces is not missed.
+    Guide,
     Moved(ChannelId),
     Pace(ChannelId),
     Provider(provider::About),
@@ -319,6 +324,7 @@ impl Peer {
             Message::Ended { channel, .. } => Slot::Ended(*channel),
             Message::Handed(handed) => Slot::Accepted(handed.socket.as_raw_fd()),
             Message::Moved { channel, .. } => Slot::Moved(*channel),
+            Message::Guide(_) => Slot::Guide,
             Message::Pace { channel, .. } => Slot::Pace(*channel),
             Message::Provider(notice) => Slot::Provider(notice.about()),
             Message::Scrape { .. } => Slot::Scrape,
@@ -340,6 +346,7 @@ impl Peer {
             | Slot::Configured
             | Slot::Ended(_)
             | Slot::Moved(_)
+            | Slot::Guide
             | Slot::Pace(_)
             | Slot::Provider(_)
             | Slot::Scrape

@@ -54,7 +54,7 @@ use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
 use crate::upstream::provider::{self, Providers};
-use crate::{admin, http, playlist};
+use crate::{admin, guide, http, playlist};
 
 /// What all shards of the process have in common.
 #[derive(Debug)]
@@ -129,6 +129,8 @@ pub struct Shard {
     pub connector: Connector,
     /// Connections that providers allow.
     pub providers: Providers,
+    /// The program guide that it serves.
+    pub guide: guide::Held,
     /// Its viewers now.
     pub viewers: Cell<usize>,
     /// Signalled when another configuration has come into use.
@@ -165,6 +167,7 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         reloads: Reloads::new(setup.process.started),
         connector: Connector::new(),
         providers: Providers::default(),
+        guide: guide::Held::default(),
         viewers: Cell::new(0),
         configured: Wakers::default(),
         register: RefCell::new(setup.register),
@@ -185,6 +188,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         glommio::spawn_local(attendance::confirm(Rc::clone(&shard))),
         glommio::spawn_local(provider::settle(Rc::clone(&shard))),
     ];
+    if shard.index == 0 {
+        tasks.push(glommio::spawn_local(guide::keep::run(Rc::clone(&shard))));
+    }
     for inlet in inlets {
         let shard = Rc::clone(&shard);
         tasks.push(glommio::spawn_local(inlet.drain_into(

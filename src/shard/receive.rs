@@ -49,6 +49,8 @@ impl Shard {
                 epoch,
                 end,
             } => self.table.end(channel, epoch, end),
+            // Who replaced it frees it, beside the shards.
+            Message::Guide(guide) => drop(self.guide.replace(guide)),
             Message::Handed(handed) => http::hand::receive(self, from, *handed),
             Message::Moved {
                 channel,

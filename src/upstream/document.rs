@@ -103,8 +103,8 @@ struct Mark {
 }
 
 /// What tells a file from a later one without reading it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct FileMark {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileMark {
     inode: u64,
     bytes: u64,
     modified: (i64, i64),
@@ -200,7 +200,7 @@ impl Document {
                     let get = Get {
                         url: &url,
                         user_agent: user_agent.as_deref(),
-                        headers: &self.conditions(headers),
+                        headers: &conditions(&self.mark.validators, headers),
                         limit: limit.min(HEAD_MAX),
                     };
                     self.fetch(connector, clock, &get).await
@@ -233,23 +233,6 @@ impl Document {
         });
         let kept = kept.await.and_then(|kept| kept);
         kept.map_err(|source| DocumentError::Kept { file, source })
-    }
-
-    /// The headers of a request: the operator's, and what makes it cheap.
-    fn conditions(&self, mut headers: Vec<(String, String)>) -> Vec<(String, String)> {
-        let validators = &self.mark.validators;
-        let own = [
-            ("Accept-Encoding", Some("gzip")),
-            ("If-None-Match", validators.etag.as_deref()),
-            ("If-Modified-Since", validators.last_modified.as_deref()),
-        ];
-        for (name, value) in own {
-            let is_given = headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
-            if let (false, Some(value)) = (is_given, value) {
-                headers.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        headers
     }
 
     async fn fetch(
@@ -460,7 +443,29 @@ fn too_long(limit_bytes: usize) -> DocumentError {
     DocumentError::TooLong { limit_bytes }
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+/// The headers of a request: the operator's, and what makes it cheap for who has the answer with these validators.
+#[must_use]
+pub fn conditions(
+    validators: &Validators,
+    mut headers: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let own = [
+        ("Accept-Encoding", Some("gzip")),
+        ("If-None-Match", validators.etag.as_deref()),
+        ("If-Modified-Since", validators.last_modified.as_deref()),
+    ];
+    for (name, value) in own {
+        let is_given = headers.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+        if let (false, Some(value)) = (is_given, value) {
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    headers
+}
+
+/// A name that tells these bytes from others. Shape: 64 hexadecimal digits.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
     let digest = digest::digest(&digest::SHA256, bytes);
     let mut text = String::with_capacity(2 * digest::SHA256_OUTPUT_LEN);
     for byte in digest.as_ref() {

@@ -111,6 +111,12 @@ impl Config {
         self
     }
 
+    /// A program guide that is given as lines of TOML.
+    pub(crate) fn guide(mut self, lines: &str) -> Self {
+        writeln!(self.tables, "[[guide]]\n{lines}").unwrap();
+        self
+    }
+
     /// The file.
     pub(crate) fn toml(&self) -> String {
         let mut text = String::new();

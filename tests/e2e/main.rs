@@ -50,6 +50,7 @@ mod failover;
 mod fanout;
 mod front;
 mod frozen;
+mod guide;
 mod haste;
 mod hostile;
 mod joins;

@@ -55,6 +55,8 @@ pub(crate) mod metric {
     pub(crate) const CONTINUITY_ERRORS_OUT: &str = "ts_continuity_errors_out_total";
     pub(crate) const ENDS: &str = "viewer_ends_total";
     pub(crate) const ENGINE_SESSIONS: &str = "engine_sessions";
+    pub(crate) const GUIDE_PROGRAMMES: &str = "guide_programmes";
+    pub(crate) const GUIDE_REFRESHES: &str = "guide_refreshes_total";
     pub(crate) const MEDIA_INFO: &str = "media_info";
     pub(crate) const PLAYLIST_CHANNELS: &str = "playlist_channels";
     pub(crate) const PLAYLIST_REFRESHES: &str = "playlist_refreshes_total";

@@ -6,17 +6,25 @@ use super::*;
 use crate::catalog::Standing;
 use crate::catalog::base::Base;
 use crate::catalog::tests::{asker, channels, written};
+use crate::guide::tests::{guide_of, programme};
 
 const NOW_S: u64 = 1_700_000_000;
 
 fn ask(action: &str, category_id: &str) -> Value {
+    ask_of(
+        &Guide::default(),
+        &[("action", action), ("category_id", category_id)],
+    )
+}
+
+fn ask_of(programmes: &Guide, form: &[(&str, &str)]) -> Value {
     let channels = channels();
-    let listing = player(
-        &channels,
-        Action::read(action, category_id),
-        &asker(),
-        NOW_S,
-    );
+    let action = Action::read(|name| {
+        let mut named = form.iter().filter(|(it, _)| *it == name);
+        let value = named.next().map_or("", |(_, value)| *value);
+        Cow::Owned(value.to_owned())
+    });
+    let listing = player(&channels, action, &asker(), programmes, NOW_S);
     assert_eq!(listing.content_type, "application/json; charset=utf-8");
     serde_json::from_str(&written(&listing)).unwrap()
 }
@@ -212,11 +220,35 @@ fn login_tells_how_the_account_stands() {
         viewers_max: 3,
     };
     let asker = Asker::new(Base::new(false, "tv.example"), None, standing);
-    let login = player(&[], Action::Login, &asker, 0);
+    let login = player(&[], Action::Login, &asker, &Guide::default(), 0);
     let login: Value = serde_json::from_str(&written(&login)).unwrap();
     let user = &login["user_info"];
     assert_eq!(user["status"], "Expired");
     assert_eq!(user["exp_date"], "1700000000");
     assert_eq!(user["active_cons"], "2");
     assert_eq!(user["max_connections"], "3");
+}
+
+#[test]
+fn programmes_are_those_of_the_channel_that_is_asked_for() {
+    let content = |title: &str| format!("<title>{title}</title>");
+    let elements = [
+        "<channel id=\"2.x\"><display-name>two</display-name></channel>".to_owned(),
+        programme("news.example", NOW_S - 60, 120, &content("A")),
+        programme("2.x", NOW_S - 60, 120, &content("B")),
+    ];
+    let elements: Vec<&str> = elements.iter().map(|it| &**it).collect();
+    let programmes = guide_of(&channels(), &elements);
+    let titles = |action: &str, stream_id: &str| -> Vec<Value> {
+        let told = ask_of(&programmes, &[("action", action), ("stream_id", stream_id)]);
+        let listed = told["epg_listings"].as_array().unwrap();
+        listed.iter().map(|it| it["title"].clone()).collect()
+    };
+    for action in ["get_short_epg", "get_simple_data_table"] {
+        assert_eq!(titles(action, "1"), ["QQ=="]);
+        assert_eq!(titles(action, "2"), ["Qg=="]);
+        for other in ["3", "4", "", "x", "-1"] {
+            assert_eq!(titles(action, other), [""; 0], "{other}");
+        }
+    }
 }
