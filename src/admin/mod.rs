@@ -1,24 +1,40 @@
-//! The operator's listener, on shard 0: metrics and health.
+//! The operator's listener, on shard 0: metrics, health, and the API that the page and scripts use.
 //!
-//! | path | answer |
-//! |---|---|
-//! | `/metrics` | every counter as Prometheus text 0.0.4 |
-//! | `/healthz` | 200 while the process lives |
-//! | `/readyz` | 200 while new viewers are taken, 503 while it drains |
+//! | path | answer | file |
+//! |---|---|---|
+//! | `/metrics` | every counter as Prometheus text 0.0.4 | `scrape` |
+//! | `/healthz` | 200 while the process lives | here |
+//! | `/readyz` | 200 while new viewers are taken, 503 while it drains | here |
+//! | `/api/v1/…` | what `openapi.json` says | `route`, `answers`, `live` |
 //!
-//! Without a token only this host can reach it; with one, each request has to carry it.
+//! This file reads requests and writes answers; who may ask is decided in `gate`. Without a token only this host can reach
+//! it; with one, each request but those for health has to carry it.
 
+pub mod answers;
+pub mod ask;
+pub mod channels;
+pub mod desk;
+pub mod events;
+pub mod gate;
+pub mod live;
+pub mod report;
+pub mod route;
 pub mod scrape;
+pub mod snapshot;
+pub mod status;
+pub mod tell;
+pub mod viewers;
 
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use crate::account::secret::Secret;
+use bytes::Bytes;
+
+use crate::admin::answers::Reply;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::request::{Framing, Method, Request};
-use crate::http::response::{Answer, Refusal, Status};
-use crate::http::route::{self, AdminRoute};
+use crate::http::response::{self, Answer, Refusal, Status};
+use crate::http::route::{self as paths, AdminRoute};
 use crate::metrics::{Labels, Sample, families, text};
 use crate::shard::Shard;
 
@@ -41,12 +57,22 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
         };
         let has_body = request.framing != Ok(Framing::None);
         let keep_alive = request.keep_alive && !has_body;
-        let answer = match reply(&shard, &request).await {
-            Ok(answer) => answer.keep_alive(keep_alive),
-            Err(refusal) => refusal.answer(),
+        let (bytes, closes) = match reply(&shard, &request).await {
+            Ok(Reply::Stream(seat, after)) if request.method == Method::Get => {
+                return seat.serve(connection, after).await;
+            }
+            Ok(Reply::Stream(..)) => (response::events_head(), true),
+            Ok(Reply::Empty) => (response::no_content(None, keep_alive), !keep_alive),
+            Ok(Reply::Allowed(allow)) => {
+                let answer = response::no_content(Some(allow), keep_alive);
+                (answer, !keep_alive)
+            }
+            Ok(Reply::Whole(answer)) => {
+                let answer = answer.keep_alive(keep_alive);
+                (answer.to_bytes(request.method), !keep_alive)
+            }
+            Err(refusal) => (refused(&request, refusal), true),
         };
-        let closes = !keep_alive || answer.status().code >= 400;
-        let bytes = answer.to_bytes(request.method);
         if closes {
             return connection.finish(&shard.clock, &bytes).await;
         }
@@ -58,64 +84,49 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
     }
 }
 
-async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Answer, Refusal> {
-    let route = route::admin_route(request.method, &request.path);
+async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Reply, Refusal> {
+    let route = paths::admin_route(request.method, &request.path);
+    let config = shard.config();
+    let token = config.admin.token.as_ref();
     match route {
         AdminRoute::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
         AdminRoute::NotFound => return Err(Refusal::UnknownPath),
-        AdminRoute::Healthz | AdminRoute::Metrics | AdminRoute::Readyz => {}
+        AdminRoute::Healthz | AdminRoute::Readyz => {
+            request.framing?;
+            gate::admit_name(request, token)?;
+        }
+        AdminRoute::Api(_) | AdminRoute::Metrics => {
+            request.framing?;
+            gate::admit(request, token)?;
+        }
     }
-    request.framing?;
-    if shard.config().admin.token.is_none() && !is_this_host(request.host.as_deref()) {
-        return Err(Refusal::Misdirected);
-    }
-    if route == AdminRoute::Metrics {
-        authorize(shard, request)?;
-        let body = metrics(shard).await;
-        return Ok(Answer::new(
+    match route {
+        AdminRoute::Api(path) if request.method == Method::Options => {
+            Ok(Reply::Allowed(path.allow()))
+        }
+        AdminRoute::Api(path) => answers::answer(shard, request, path).await,
+        AdminRoute::Metrics => Ok(Reply::Whole(Answer::new(
             Status::OK,
             "text/plain; version=0.0.4; charset=utf-8",
-            body,
-        ));
+            metrics(shard).await,
+        ))),
+        AdminRoute::Readyz if shard.drain.has_begun() => Err(Refusal::Draining),
+        _ => Ok(Reply::Whole(Answer::new(
+            Status::OK,
+            "text/plain; charset=utf-8",
+            "ok\n",
+        ))),
     }
-    if route == AdminRoute::Readyz && shard.drain.has_begun() {
-        return Err(Refusal::Draining);
-    }
-    Ok(Answer::new(Status::OK, "text/plain; charset=utf-8", "ok\n"))
 }
 
-/// Whether the name by which this host was asked is its own. Without a token only loopback is listened on, and a page
-/// from elsewhere could reach it through a name that it makes point here.
-fn is_this_host(host: Option<&str>) -> bool {
-    let Some(host) = host else {
-        return true;
+/// A refusal in the form that the path's other answers have.
+fn refused(request: &Request, refusal: Refusal) -> Bytes {
+    let is_api = request.path.starts_with("/api/");
+    let answer = match is_api {
+        true => refusal.json(),
+        false => refusal.answer(),
     };
-    if let Ok(address) = host.parse::<SocketAddr>() {
-        return address.ip().is_loopback();
-    }
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_loopback = |text: &str| text.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    name.eq_ignore_ascii_case("localhost")
-        || is_loopback(host.trim_matches(['[', ']']))
-        || is_loopback(name)
-}
-
-/// Health is for everybody; the rest is for who has the token, if one is set.
-fn authorize(shard: &Shard, request: &Request) -> Result<(), Refusal> {
-    let config = shard.config();
-    let Some(token) = &config.admin.token else {
-        return Ok(());
-    };
-    let offered = request.authorization.as_ref().map(Secret::expose);
-    let offered = offered
-        .and_then(|header| header.split_once(' '))
-        .unwrap_or_default();
-    let is_right = token.matches(offered.1.trim()) & offered.0.eq_ignore_ascii_case("bearer");
-    if is_right {
-        Ok(())
-    } else {
-        Err(Refusal::BadToken)
-    }
+    answer.to_bytes(request.method)
 }
 
 async fn metrics(shard: &Rc<Shard>) -> String {

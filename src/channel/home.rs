@@ -35,13 +35,15 @@ pub struct Home {
     pub terms: Terms,
     /// What is counted for it on this shard.
     pub counters: Rc<ChannelCounters>,
-    /// Signalled when a shard subscribes or unsubscribes.
+    /// Signalled when a shard subscribes or unsubscribes, and when a restart is wanted.
     pub audience: Wakers,
     /// What is known of its media; a scrape looks at it too.
     media: Rc<RefCell<Media>>,
     ring: RefCell<Ring>,
     followers: RefCell<Vec<Follower>>,
     phase: Cell<Phase>,
+    since_us: Cell<u64>,
+    is_restart_wanted: Cell<bool>,
     has_been_live: Cell<bool>,
     published_bytes: Cell<u64>,
     /// When the newest chunk was published, and the newest with media.
@@ -83,6 +85,8 @@ impl Home {
             ring: RefCell::new(ring),
             followers: RefCell::default(),
             phase: Cell::new(Phase::Opening),
+            since_us: Cell::new(0),
+            is_restart_wanted: Cell::new(false),
             has_been_live: Cell::new(false),
             published_bytes: Cell::new(0),
             chunk_us: Cell::new(0),
@@ -97,8 +101,21 @@ impl Home {
         self.phase.get()
     }
 
-    /// Says what the channel is doing, and answers what it did before.
-    pub fn enter(&self, phase: Phase) -> Phase {
+    /// Since when it has been doing that, in microseconds of the clock.
+    #[must_use]
+    pub fn since_us(&self) -> u64 {
+        self.since_us.get()
+    }
+
+    /// Says what the channel is doing from `now_us` on, and answers what it did before.
+    pub fn enter(&self, phase: Phase, now_us: u64) -> Phase {
+        if self.since_us.get() == 0 || self.phase.get() != phase {
+            self.since_us.set(now_us);
+        }
+        self.turn(phase)
+    }
+
+    fn turn(&self, phase: Phase) -> Phase {
         let before = self.phase.replace(phase);
         if phase == Phase::Live {
             self.has_been_live.set(true);
@@ -110,6 +127,24 @@ impl Home {
             _ => {}
         }
         before
+    }
+
+    /// Asks that the fetch is ended and begun anew.
+    pub fn restart(&self) {
+        self.is_restart_wanted.set(true);
+        self.audience.wake_all();
+    }
+
+    /// Whether that was asked since the last call.
+    #[must_use]
+    pub fn takes_restart(&self) -> bool {
+        self.is_restart_wanted.replace(false)
+    }
+
+    /// What is known of its media now.
+    #[must_use]
+    pub fn media(&self) -> Media {
+        self.media.borrow().clone()
     }
 
     /// Says what the media is that comes now, and how fast.
@@ -222,6 +257,8 @@ impl Home {
         };
         self.push(extent, published, now_us);
         self.counters.chunks.add(1);
+        let received_bytes = self.counters.upstream_received_bytes.value();
+        self.counters.received_rate.note(received_bytes, now_us);
     }
 
     /// When the next null packet is due: players give up a connection that is silent for some seconds.
@@ -386,7 +423,7 @@ struct Published {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        self.enter(Phase::Opening);
+        self.turn(Phase::Opening);
     }
 }
 

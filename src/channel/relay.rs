@@ -16,7 +16,7 @@ use crate::channel::standing::{News, Stand, Standing, Visit};
 use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, micros};
 use crate::config::Stream;
-use crate::metrics::{ChannelCounters, Counter};
+use crate::metrics::{ChannelCounters, Counter, ShardCounters};
 
 /// One channel on one shard, for one subscription.
 pub struct Relay {
@@ -105,6 +105,8 @@ impl Relay {
             .last()
             .map_or(0, |chunk| chunk.bytes_before + chunk.extent.len() as u64);
         let arrived_us = chunks.first().map_or(now_us, |chunk| chunk.arrived_us);
+        let sent_bytes = self.counters.sent_bytes.value();
+        self.counters.sent_rate.note(sent_bytes, now_us);
         let news = batch::News {
             head_bytes,
             arrived_us,
@@ -142,11 +144,18 @@ impl Relay {
 
     /// Goes on with the round of a group for at most so many places, and says for how many; fewer mean that it is over.
     #[must_use]
-    pub fn visit(&self, group: usize, places_max: usize, clock: &Clock, calls: &Counter) -> usize {
+    pub fn visit(
+        &self,
+        group: usize,
+        places_max: usize,
+        clock: &Clock,
+        counters: &ShardCounters,
+    ) -> usize {
         let news = News {
             ring: &self.ring.borrow(),
             counters: &self.counters,
-            send_calls: calls,
+            send_calls: &counters.send_calls,
+            recent: &counters.recent,
             clock,
         };
         let group = self.groups.get(group);

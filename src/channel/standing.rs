@@ -11,6 +11,7 @@ use std::task::Waker;
 
 use crate::channel::ring::Ring;
 use crate::clock::Clock;
+use crate::metrics::recent::Recent;
 use crate::metrics::{ChannelCounters, Counter};
 
 /// What can be visited when its channel has more.
@@ -27,6 +28,8 @@ pub struct News<'a> {
     pub counters: &'a ChannelCounters,
     /// Calls that handed viewers bytes.
     pub send_calls: &'a Counter,
+    /// How the shard has fared over the last seconds.
+    pub recent: &'a Recent,
     /// The shard's clock.
     pub clock: &'a Clock,
 }
@@ -207,6 +210,7 @@ mod tests {
             ring: &Ring::new(1, 1),
             counters: &ChannelCounters::default(),
             send_calls: &Counter::default(),
+            recent: &Recent::default(),
             clock: &Clock::new(Epoch::begin()),
         };
         standing.visit(places_max, &news)

@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::channel::home::Home;
 use crate::channel::id::{ChannelId, Content, Hash};
@@ -162,7 +163,17 @@ pub struct Homes {
     contents: RefCell<HashMap<Hash, ChannelId>>,
     infohashes: RefCell<HashMap<Content, Hash>>,
     refusals: RefCell<HashMap<ChannelId, Refusal>>,
+    errors: RefCell<HashMap<ChannelId, LastError>>,
     playlists_us: RefCell<HashMap<ChannelId, u64>>,
+}
+
+/// The last trouble with a channel's upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastError {
+    /// When, in microseconds of the clock.
+    pub at_us: u64,
+    /// What; it holds no secret, as the log has it too.
+    pub text: Arc<str>,
 }
 
 /// A channel that is another name of an open one.
@@ -279,6 +290,28 @@ impl Homes {
         }
     }
 
+    /// Remembers the last trouble with a channel's upstreams, for the operator.
+    ///
+    /// Bound: [`ERRORS_MAX`] channels; beyond it the oldest is forgotten.
+    pub fn note_error(&self, id: ChannelId, error: LastError) {
+        let mut errors = self.errors.borrow_mut();
+        if errors.len() >= ERRORS_MAX && !errors.contains_key(&id) {
+            let oldest = errors.iter().min_by_key(|(_, error)| error.at_us);
+            if let Some(oldest) = oldest.map(|(id, _)| *id) {
+                errors.remove(&oldest);
+            }
+        }
+        errors.insert(id, error);
+    }
+
+    /// The last trouble with every channel that had any.
+    #[must_use]
+    pub fn errors(&self) -> Vec<(ChannelId, LastError)> {
+        let errors = self.errors.borrow();
+        let all = errors.iter();
+        all.map(|(id, error)| (*id, error.clone())).collect()
+    }
+
     /// Whether the log may say now that the channel's upstream is a playlist: once a minute and channel.
     #[must_use]
     pub fn may_mention_playlist(&self, id: ChannelId, now_us: u64) -> bool {
@@ -318,6 +351,9 @@ impl Homes {
 
 /// How many failed starts, and how many identifiers of content, a shard remembers at once.
 pub const REFUSALS_MAX: usize = 4096;
+
+/// Of how many channels a shard remembers the last trouble.
+pub const ERRORS_MAX: usize = 256;
 
 /// How often the log mentions one channel's playlist.
 const PLAYLIST_EVERY_US: u64 = 60_000_000;
@@ -393,6 +429,24 @@ mod tests {
             None,
             "an end of an older subscription is ignored"
         );
+    }
+
+    #[test]
+    fn the_last_trouble_of_each_channel_is_kept_and_the_oldest_is_forgotten() {
+        let homes = Homes::default();
+        let error = |at_us: u64| LastError {
+            at_us,
+            text: format!("{at_us}").into(),
+        };
+        homes.note_error(ID, error(1));
+        homes.note_error(ID, error(2));
+        assert_eq!(homes.errors(), [(ID, error(2))]);
+        for (number, at_us) in (2..).zip(3_u64..).take(ERRORS_MAX) {
+            homes.note_error(ChannelId::Configured(number), error(at_us));
+        }
+        let errors = homes.errors();
+        assert_eq!(errors.len(), ERRORS_MAX);
+        assert!(errors.iter().all(|(id, _)| *id != ID));
     }
 
     #[test]

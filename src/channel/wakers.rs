@@ -93,6 +93,16 @@ impl Place {
         table.places.get(self.index).is_some_and(Option::is_some)
     }
 
+    /// Wakes the task that waits here, and no other.
+    pub fn wake(&self) {
+        let mut table = self.table.0.borrow_mut();
+        let waker = table.places.get_mut(self.index).and_then(Option::take);
+        drop(table);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     /// Stops waiting.
     pub fn forget(&self) {
         let mut table = self.table.0.borrow_mut();
@@ -153,6 +163,22 @@ pub(super) mod tests {
         place.forget();
         wakers.wake_all();
         assert_eq!(count.value(), 1);
+    }
+
+    #[test]
+    fn one_place_is_woken_without_the_others() {
+        let wakers = Wakers::default();
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        let places = counts.each_ref().map(|count| {
+            let place = wakers.place();
+            place.wait(&Waker::from(Arc::clone(count)));
+            place
+        });
+        places[1].wake();
+        places[1].wake();
+        let woken = counts.each_ref().map(|it| it.0.load(Ordering::Relaxed));
+        assert_eq!(woken, [0, 1]);
+        assert!(places[0].is_waiting());
     }
 
     #[test]

@@ -17,6 +17,8 @@ use futures_lite::AsyncRead;
 
 use crate::account::attendance::{self, Pass};
 use crate::account::{Account, login};
+use crate::admin::events::Kind;
+use crate::admin::tell;
 use crate::channel::relay::Relay;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
@@ -28,13 +30,14 @@ use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Refusal};
 use crate::http::route::{self, Ask, Route};
 use crate::http::site;
-use crate::metrics::{Reject, ViewerEnd};
+use crate::metrics::{Reason, Reject, ViewerEnd};
 use crate::shard::feed::Message;
 use crate::shard::permits::Permit;
 use crate::shard::{Offer, Shard};
 use crate::upstream::STARTS_MAX;
 use crate::viewer::Viewer;
 use crate::viewer::burst::{self, Start};
+use crate::viewer::roster::Caller;
 
 /// Answers the requests of a connection on the viewers' listener: pages until the first that is none, or a stream.
 pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
@@ -88,7 +91,7 @@ async fn answer_one(
         shard.send(to, Message::Handed(Box::new(handed)));
         return None;
     }
-    match judge(shard, &connection, &request, route).await {
+    match judge(shard, &connection, &request, route, asked_us).await {
         Ok(Asked::Options { allow }) => {
             let head = response::options_head(allow, false);
             connection.finish(&shard.clock, &head).await;
@@ -105,7 +108,7 @@ async fn answer_one(
             Err(NoRequest::Refused(refusal)) => refuse(shard, connection, method, refusal).await,
         },
         Ok(Asked::Watch(wish)) => {
-            if let Err((connection, refusal)) = watch(shard, connection, &wish, asked_us).await {
+            if let Err((connection, refusal)) = watch(shard, connection, *wish).await {
                 refuse(shard, connection, method, refusal).await;
             }
         }
@@ -129,6 +132,7 @@ struct Wish {
     account: Option<Arc<Account>>,
     address: IpAddr,
     device: u64,
+    caller: Caller,
 }
 
 async fn judge(
@@ -136,6 +140,7 @@ async fn judge(
     connection: &Connection,
     request: &Request,
     route: Route,
+    asked_us: u64,
 ) -> Result<Asked, Refusal> {
     let watch = match route {
         Route::BadContent(why) => return Err(why.into()),
@@ -162,9 +167,15 @@ async fn judge(
     }
     Ok(Asked::Watch(Box::new(Wish {
         offer,
-        account,
         address,
         device: attendance::device(address, request.user_agent.as_deref()),
+        caller: Caller {
+            address,
+            account: account.clone(),
+            user_agent: request.user_agent.as_deref().map(Box::from),
+            asked_us,
+        },
+        account,
     })))
 }
 
@@ -186,20 +197,20 @@ fn pass(shard: &Shard, request: &Request) -> Result<(), Refusal> {
 async fn watch(
     shard: &Rc<Shard>,
     mut connection: Connection,
-    wish: &Wish,
-    asked_us: u64,
+    wish: Wish,
 ) -> Result<(), (Connection, Refusal)> {
     let counted = Counted::new(shard);
     let Wish {
         offer,
+        account,
         address,
         device,
-        ..
+        caller,
     } = wish;
-    let pass = match &wish.account {
+    let pass = match &account {
         None => None,
         Some(account) => {
-            match attendance::attend(shard, account, *address, *device, offer.id).await {
+            match attendance::attend(shard, account, address, device, offer.id).await {
                 Ok(pass) => Some(pass),
                 Err(full) if account.at_limit == AtLimit::Refuse => {
                     return Err((connection, full.into()));
@@ -214,7 +225,7 @@ async fn watch(
     let Some(permit) = place(shard, pass.as_ref()).await else {
         return Err((connection, Refusal::Busy));
     };
-    let seat = shard.sit(offer);
+    let seat = shard.sit(&offer);
     let limit = offer.limits.start_timeout * STARTS_MAX + START_SLACK;
     let relay = seat.relay();
     let start = match first_media(shard, &mut connection, relay, pass.as_ref(), limit).await {
@@ -226,15 +237,7 @@ async fn watch(
     };
     let (stream, connected) = connection.into_parts();
     let head = response::stream_head();
-    let viewer = Viewer::new(
-        Rc::clone(shard),
-        seat,
-        pass,
-        stream,
-        &head,
-        &start,
-        asked_us,
-    );
+    let viewer = Viewer::new(Rc::clone(shard), seat, pass, stream, &head, &start, caller);
     // A task of its own: that of the connection has room for requests and answers, which a viewer needs no more.
     shard.spawn("viewer", async move {
         viewer.run().await;
@@ -349,11 +352,18 @@ fn not_started(end: End) -> Refusal {
 }
 
 async fn refuse(shard: &Rc<Shard>, connection: Connection, method: Method, refusal: Refusal) {
-    shard.counters.rejected(refusal.counted());
+    let reason = refusal.counted();
+    shard.counters.rejected(reason);
+    tell::often(shard, Kind::RequestRefused, None, reason.label(), || {
+        format!(
+            "a request was refused with {}: {refusal}",
+            refusal.status().code
+        )
+    });
     log::debug!(
         "request refused status={} reason={}",
         refusal.status().code,
-        refusal.counted()
+        reason
     );
     let answer = refusal.answer().to_bytes(method);
     connection.finish(&shard.clock, &answer).await;

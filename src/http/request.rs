@@ -79,6 +79,8 @@ pub struct Request {
     pub conditions: Conditions,
     /// The Authorization header.
     pub authorization: Option<Secret>,
+    /// The Origin header: which web page makes a browser ask.
+    pub origin: Option<String>,
     /// The User-Agent without control characters.
     ///
     /// Bound: cut at [`USER_AGENT_BYTES_MAX`] bytes.
@@ -125,6 +127,7 @@ impl Request {
             authorization: fields
                 .authorization
                 .map(|value| Secret::new(String::from_utf8_lossy(value))),
+            origin: fields.origin.map(|it| String::from_utf8_lossy(it).into()),
             user_agent: fields.user_agent.map(printable),
             keep_alive: fields.keep_alive(version) && framing.is_ok(),
             expect_continue: version == Version::Http11 && fields.is_continue_expected(),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::account::attendance::Full;
 use crate::account::{Denied, Throttled};
+use crate::admin::route::BadParameter;
 use crate::http::chunked::ChunkedError;
 use crate::http::forwarded::TwoViewers;
 use crate::http::proxy::ProxyError;
@@ -39,6 +40,9 @@ pub enum Refusal {
     /// Unknown user, wrong password or neither given: one answer, so that it does not say which.
     #[error("wrong user or password")]
     BadLogin,
+    /// A parameter of the API breaks its bound.
+    #[error(transparent)]
+    BadParameter(#[from] BadParameter),
     /// What fronts say of the viewer contradicts itself.
     #[error(transparent)]
     BadForwarded(#[from] TwoViewers),
@@ -72,6 +76,9 @@ pub enum Refusal {
     /// An Expect header other than `100-continue`.
     #[error("the only expectation that is met is 100-continue")]
     ExpectationFailed,
+    /// A web page of another origin asks on the operator's listener.
+    #[error("a page of another origin may not ask this server")]
+    ForeignOrigin,
     /// The head is longer than the bound or has more headers.
     #[error("the head of the request is too long")]
     HeadTooLong,
@@ -96,6 +103,9 @@ pub enum Refusal {
     /// The channel was opened but sent nothing in time.
     #[error("no media came from upstream in time")]
     NoMedia,
+    /// The channel is not open, so there is nothing to restart.
+    #[error("the channel is not open: there is nothing to restart")]
+    NotOpen,
     /// The provider of the channel's upstream allows no more connections.
     #[error("as many channels of its provider are open as the provider allows: try again later")]
     ProviderFull,
@@ -113,12 +123,21 @@ pub enum Refusal {
         /// Until the next try is looked at.
         retry_after: Duration,
     },
+    /// As many pages are open as may be.
+    #[error("there are as many live pages as there may be: try again later")]
+    TooManyPages,
     /// The request did not arrive in time.
     #[error("the request took too long to arrive")]
     TooSlow,
+    /// A shard did not answer the operator's question in time.
+    #[error("a shard did not answer in time: try again later")]
+    Unanswered,
     /// No channel has this number.
     #[error("no such channel")]
     UnknownChannel,
+    /// No viewer has this id any more.
+    #[error("no such viewer")]
+    UnknownViewer,
     /// No route has this path.
     #[error("no such path")]
     UnknownPath,
@@ -135,14 +154,17 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> Status {
         match self {
-            Self::BadBody(_) | Self::BadContent(_) | Self::NoHost => Status::BAD_REQUEST,
+            Self::BadBody(_) | Self::BadContent(_) => Status::BAD_REQUEST,
+            Self::BadParameter(_) | Self::NoHost => Status::BAD_REQUEST,
             Self::BadFraming(_) | Self::BadRequest(_) => Status::BAD_REQUEST,
             Self::BadForwarded(_) | Self::BadProxyHeader(_) => Status::BAD_REQUEST,
             Self::BadLogin | Self::BadToken => Status::UNAUTHORIZED,
             Self::AccountFull | Self::AccountOver => Status::FORBIDDEN,
-            Self::BitrateForbidden => Status::FORBIDDEN,
+            Self::BitrateForbidden | Self::ForeignOrigin => Status::FORBIDDEN,
             Self::ChannelForbidden | Self::NetworkForbidden => Status::FORBIDDEN,
+            Self::NotOpen => Status::CONFLICT,
             Self::HlsUnavailable | Self::UnknownChannel | Self::UnknownPath => Status::NOT_FOUND,
+            Self::UnknownViewer => Status::NOT_FOUND,
             Self::MethodNotAllowed { .. } => Status::METHOD_NOT_ALLOWED,
             Self::TooSlow => Status::REQUEST_TIMEOUT,
             Self::BodyTooLong => Status::CONTENT_TOO_LARGE,
@@ -153,6 +175,7 @@ impl Refusal {
             Self::UpstreamPlaylist | Self::UpstreamRefused => Status::BAD_GATEWAY,
             Self::Busy | Self::Draining | Self::LoginsFull => Status::SERVICE_UNAVAILABLE,
             Self::DynamicFull | Self::ProviderFull => Status::SERVICE_UNAVAILABLE,
+            Self::TooManyPages | Self::Unanswered => Status::SERVICE_UNAVAILABLE,
             Self::Misdirected => Status::MISDIRECTED_REQUEST,
             Self::NoMedia => Status::GATEWAY_TIMEOUT,
         }
@@ -165,16 +188,20 @@ impl Refusal {
             Self::AccountFull => Reject::AtLimit,
             Self::AccountOver | Self::BitrateForbidden => Reject::Forbidden,
             Self::ChannelForbidden | Self::NetworkForbidden => Reject::Forbidden,
-            Self::BadBody(_) | Self::BadContent(_) | Self::NoHost => Reject::BadRequest,
+            Self::ForeignOrigin => Reject::Forbidden,
+            Self::BadBody(_) | Self::BadContent(_) => Reject::BadRequest,
+            Self::BadParameter(_) | Self::NoHost => Reject::BadRequest,
             Self::BadFraming(_) | Self::BadRequest(_) => Reject::BadRequest,
             Self::BodyTooLong | Self::ExpectationFailed | Self::Misdirected => Reject::BadRequest,
             Self::HeadTooLong | Self::TargetTooLong => Reject::BadRequest,
             Self::BadForwarded(_) | Self::BadProxyHeader(_) => Reject::ProxyHeader,
             Self::BadLogin | Self::BadToken => Reject::BadCredentials,
             Self::Busy | Self::LoginsFull => Reject::Full,
+            Self::TooManyPages | Self::Unanswered => Reject::Full,
             Self::Draining => Reject::Draining,
             Self::DynamicFull | Self::ProviderFull => Reject::Busy,
             Self::HlsUnavailable | Self::UnknownChannel | Self::UnknownPath => Reject::NotFound,
+            Self::NotOpen | Self::UnknownViewer => Reject::NotFound,
             Self::MethodNotAllowed { .. } => Reject::Method,
             Self::NoMedia => Reject::NoMedia,
             Self::TooManyBadLogins { .. } => Reject::Throttled,
@@ -186,9 +213,19 @@ impl Refusal {
     /// The whole answer: a line of text, and the connection closes.
     #[must_use]
     pub fn answer(&self) -> Answer {
+        self.dressed("text/plain; charset=utf-8", format!("{self}\n"))
+    }
+
+    /// The same as an object of JSON, for the paths of the API.
+    #[must_use]
+    pub fn json(&self) -> Answer {
+        let body = serde_json::json!({ "error": self.to_string() });
+        self.dressed(JSON, body.to_string())
+    }
+
+    fn dressed(&self, content_type: &'static str, body: String) -> Answer {
         let status = self.status();
-        let answer = Answer::new(status, "text/plain; charset=utf-8", format!("{self}\n"))
-            .with("Cache-Control", "no-store");
+        let answer = Answer::new(status, content_type, body).with("Cache-Control", "no-store");
         match self {
             Self::BadLogin => answer.with("WWW-Authenticate", LOGIN),
             Self::BadToken => answer.with("WWW-Authenticate", TOKEN),
@@ -348,6 +385,8 @@ pub struct Status {
 impl Status {
     /// 200
     pub const OK: Self = Self::new(200, "OK");
+    /// 202
+    pub const ACCEPTED: Self = Self::new(202, "Accepted");
     /// 400
     pub const BAD_REQUEST: Self = Self::new(400, "Bad Request");
     /// 401
@@ -360,6 +399,8 @@ impl Status {
     pub const METHOD_NOT_ALLOWED: Self = Self::new(405, "Method Not Allowed");
     /// 408
     pub const REQUEST_TIMEOUT: Self = Self::new(408, "Request Timeout");
+    /// 409
+    pub const CONFLICT: Self = Self::new(409, "Conflict");
     /// 413
     pub const CONTENT_TOO_LARGE: Self = Self::new(413, "Content Too Large");
     /// 414
@@ -368,6 +409,8 @@ impl Status {
     pub const EXPECTATION_FAILED: Self = Self::new(417, "Expectation Failed");
     /// 421
     pub const MISDIRECTED_REQUEST: Self = Self::new(421, "Misdirected Request");
+    /// 422
+    pub const UNPROCESSABLE: Self = Self::new(422, "Unprocessable Content");
     /// 429
     pub const TOO_MANY_REQUESTS: Self = Self::new(429, "Too Many Requests");
     /// 431
@@ -417,12 +460,44 @@ pub fn options_head(allow: &str, keep_alive: bool) -> Bytes {
     .into()
 }
 
+/// The whole answer to a request of the operator's listener that has none: done, or what a path allows.
+#[must_use]
+pub fn no_content(allow: Option<&str>, keep_alive: bool) -> Bytes {
+    let allow = allow.map_or_else(String::new, |allow| format!("Allow: {allow}\r\n"));
+    format!(
+        "HTTP/1.1 204 No Content\r\n\
+         Server: corecast\r\n\
+         {allow}\
+         Cache-Control: no-store\r\n\
+         Connection: {}\r\n\r\n",
+        connection(keep_alive)
+    )
+    .into()
+}
+
+/// The head before a stream of server-sent events, which ends with the connection.
+#[must_use]
+pub fn events_head() -> Bytes {
+    Bytes::from_static(
+        b"HTTP/1.1 200 OK\r\n\
+          Server: corecast\r\n\
+          Content-Type: text/event-stream\r\n\
+          Cache-Control: no-store\r\n\
+          X-Content-Type-Options: nosniff\r\n\
+          X-Accel-Buffering: no\r\n\
+          Connection: close\r\n\r\n",
+    )
+}
+
 fn connection(keep_alive: bool) -> &'static str {
     if keep_alive { "keep-alive" } else { "close" }
 }
 
 /// When a viewer may come back after a 503.
 pub const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How JSON is called.
+pub const JSON: &str = "application/json";
 
 const TOKEN: &str = "Bearer realm=\"corecast\"";
 

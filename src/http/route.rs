@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::account::Credentials;
 use crate::account::secret::Secret;
+use crate::admin::route::ApiPath;
 use crate::channel::id::{ChannelId, Content, Hash, NotAHash};
 use crate::http::page::{Form, Page};
 use crate::http::request::Method;
@@ -118,6 +119,8 @@ pub fn route(
 /// What a request on the operator's listener asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminRoute {
+    /// A path of the API, by a method that it has.
+    Api(ApiPath),
     /// Whether the process lives.
     Healthz,
     /// A known path with a method it does not have.
@@ -140,11 +143,21 @@ pub fn admin_route(method: Method, path: &str) -> AdminRoute {
         "/healthz" => AdminRoute::Healthz,
         "/metrics" => AdminRoute::Metrics,
         "/readyz" => AdminRoute::Readyz,
-        _ => return AdminRoute::NotFound,
+        _ => return api_route(method, path),
     };
     match method {
         Method::Get | Method::Head => route,
         _ => AdminRoute::MethodNotAllowed { allow: ADMIN_ALLOW },
+    }
+}
+
+fn api_route(method: Method, path: &str) -> AdminRoute {
+    match ApiPath::find(path) {
+        Some(found) if found.has(method) => AdminRoute::Api(found),
+        Some(found) => AdminRoute::MethodNotAllowed {
+            allow: found.allow(),
+        },
+        None => AdminRoute::NotFound,
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod line;
 mod suppress;
+mod tail;
 
 use std::convert::Infallible;
 use std::io::{self, Write};
@@ -23,8 +24,11 @@ use ::log::{Level, LevelFilter, Log, Metadata, Record, SetLoggerError};
 use env_logger::{Builder, Logger, Target};
 use thiserror::Error;
 
+use tail::Kept;
+
 pub use line::{Format, Quoted};
 pub use suppress::{Suppress, Verdict};
+pub use tail::{LINES_MAX as TAIL_LINES_MAX, Tail};
 
 /// What is logged, and how it looks.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +101,27 @@ fn flush_queue(queue: &SyncSender<Entry>) -> bool {
     false
 }
 
+/// Asks the writer thread for the lines after a number: of many, the newest `most`. `None` if it takes no questions now.
+#[must_use]
+pub fn tail(after: u64, most: usize) -> Option<AskedTail> {
+    let (into, answer) = sync_channel(1);
+    let question = Entry::Tail { after, most, into };
+    QUEUE.get()?.try_send(question).ok()?;
+    Some(AskedTail(answer))
+}
+
+/// A question to the writer thread.
+#[derive(Debug)]
+pub struct AskedTail(Receiver<Tail>);
+
+impl AskedTail {
+    /// The answer, if it is there; at once either way.
+    #[must_use]
+    pub fn take(&self) -> Option<Tail> {
+        self.0.try_recv().ok()
+    }
+}
+
 /// Lines that were lost since the process began, because the queue was full or the write failed.
 #[must_use]
 pub fn dropped_lines() -> u64 {
@@ -166,6 +191,12 @@ enum Entry {
     Line(Vec<u8>),
     /// Dropped when everything before it is written, which whoever holds the other end sees.
     Mark(SyncSender<Infallible>),
+    /// Answered with the last lines.
+    Tail {
+        after: u64,
+        most: usize,
+        into: SyncSender<Tail>,
+    },
 }
 
 /// The shards' end of the queue: takes each line whole or not at all, and at once.
@@ -189,6 +220,7 @@ impl Write for LineQueue {
 fn write_lines(queue: &Receiver<Entry>, out: &mut dyn Write, dropped: &AtomicU64, format: Format) {
     let mut told = 0;
     let mut is_torn = false;
+    let mut kept = Kept::default();
     for entry in queue {
         let line = match entry {
             Entry::Line(line) => line,
@@ -196,7 +228,13 @@ fn write_lines(queue: &Receiver<Entry>, out: &mut dyn Write, dropped: &AtomicU64
                 drop(mark);
                 continue;
             }
+            Entry::Tail { after, most, into } => {
+                // Who asked may have gone meanwhile.
+                drop(into.try_send(kept.after(after, most)));
+                continue;
+            }
         };
+        kept.push(&line);
         if put(out, &line, &mut is_torn).is_err() {
             dropped.fetch_add(1, Ordering::Relaxed);
             continue;
@@ -300,6 +338,27 @@ mod tests {
         };
         write_lines(&receiver, &mut out, &dropped, Format::Text);
         (String::from_utf8(out.taken).unwrap(), dropped.into_inner())
+    }
+
+    #[test]
+    fn whoever_asks_is_given_the_last_lines() {
+        let (queue, receiver) = sync_channel(8);
+        let (into, answer) = sync_channel(1);
+        let ask = || Entry::Tail {
+            after: 1,
+            most: 9,
+            into: into.clone(),
+        };
+        for line in ["INFO a\n", "INFO b\n"] {
+            queue.try_send(Entry::Line(line.into())).unwrap();
+        }
+        queue.try_send(ask()).unwrap();
+        drop(queue);
+        let mut out = Vec::new();
+        write_lines(&receiver, &mut out, &AtomicU64::new(0), Format::Text);
+        let tail = AskedTail(answer).take().unwrap();
+        assert_eq!(tail.lines, [(2, "INFO b".to_owned())]);
+        assert_eq!(out, b"INFO a\nINFO b\n");
     }
 
     #[test]

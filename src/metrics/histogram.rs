@@ -54,6 +54,34 @@ impl Observed {
         self.count += other.count;
         self.sum_us = self.sum_us.wrapping_add(other.sum_us);
     }
+
+    /// What was observed after `earlier`, an older state of the same histogram.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (bucket, before) in since.buckets.iter_mut().zip(earlier.buckets) {
+            *bucket = bucket.saturating_sub(before);
+        }
+        since.count = since.count.saturating_sub(earlier.count);
+        since.sum_us = since.sum_us.wrapping_sub(earlier.sum_us);
+        since
+    }
+
+    /// The bound of the bucket within which so many of 1,000 lie; the greatest bound for what lies beyond all of them.
+    ///
+    /// Unit: microseconds. `None` if nothing was observed.
+    #[must_use]
+    pub fn quantile_us(&self, permille: u64) -> Option<u64> {
+        let wanted = (u128::from(self.count) * u128::from(permille)).div_ceil(1_000);
+        let mut below = 0;
+        let bounds = self.buckets.iter().zip(BOUNDS_US);
+        let found = bounds.into_iter().find(|(bucket, _)| {
+            below += u128::from(**bucket);
+            below >= wanted
+        });
+        let last = BOUNDS_US.last().copied();
+        (self.count > 0).then(|| found.map(|(_, bound)| bound).or(last))?
+    }
 }
 
 /// Upper bounds of the buckets in microseconds: 1 ms to 60 s, about two to a decade's third.
@@ -79,5 +107,18 @@ mod tests {
         assert_eq!((observed.count, observed.sum_us), (5, 120_002_002));
         observed.add(&histogram.observed());
         assert_eq!((observed.count, observed.buckets[0]), (10, 4));
+        assert_eq!(observed.since(&histogram.observed()), histogram.observed());
+    }
+
+    #[test]
+    fn a_quantile_is_the_bound_of_its_bucket() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.observed().quantile_us(500), None);
+        (0..99).for_each(|_| histogram.observe(900));
+        histogram.observe(70_000_000);
+        let observed = histogram.observed();
+        assert_eq!(observed.quantile_us(500), Some(1_000));
+        assert_eq!(observed.quantile_us(990), Some(1_000));
+        assert_eq!(observed.quantile_us(991), Some(60_000_000));
     }
 }

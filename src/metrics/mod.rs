@@ -7,18 +7,23 @@
 pub mod families;
 pub mod histogram;
 pub mod media;
+pub mod rate;
+pub mod recent;
 pub mod sample;
 pub mod text;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::rc::Rc;
 
 use crate::channel::id::ChannelId;
 use crate::config::Channel;
 use crate::metrics::histogram::Histogram;
 use crate::metrics::media::OpenMedia;
+use crate::metrics::rate::Rate;
+use crate::metrics::recent::Recent;
 pub use crate::metrics::sample::{Labels, Sample, Value};
 
 /// A count on one shard.
@@ -114,6 +119,8 @@ reasons! {
         AtLimit = "at_limit",
         /// The channel's bit rate is higher than its account may watch.
         Bitrate = "bitrate",
+        /// The operator closed it.
+        ByOperator = "by_operator",
         /// Its channel is not offered any more since a new configuration.
         ChannelRemoved = "channel_removed",
         /// corecast drains: its deadline came.
@@ -271,12 +278,16 @@ pub struct ChannelCounters {
     pub lag: Histogram,
     /// Media of the channels under this label that are open (home shard).
     pub media: OpenMedia,
+    /// How fast [`ChannelCounters::upstream_received_bytes`] grows.
+    pub received_rate: Rate,
     /// Times that packet boundaries were lost (home shard).
     pub resyncs: Counter,
     /// Bytes the ring holds now.
     pub ring_bytes: Counter,
     /// Bytes handed to the kernel for viewers.
     pub sent_bytes: Counter,
+    /// How fast [`ChannelCounters::sent_bytes`] grows.
+    pub sent_rate: Rate,
     /// Viewer sessions begun.
     pub sessions: Counter,
     /// Bytes that viewers were not sent because they skipped.
@@ -391,6 +402,8 @@ pub struct ShardCounters {
     pub playlist_channels: Counter,
     /// Calls that handed viewers bytes.
     pub send_calls: Counter,
+    /// How the shard has fared over the last seconds.
+    pub recent: Recent,
     guide_looks: PerReason<{ GuideLook::ALL.len() }>,
     refreshes: PerReason<{ Refresh::ALL.len() }>,
     rejects: PerReason<{ Reject::ALL.len() }>,
@@ -406,7 +419,23 @@ impl ShardCounters {
         Rc::clone(self.channels.borrow_mut().entry(label).or_default())
     }
 
-    /// Counts for these configured channels from now on, those of playlists when they are first watched. What was counted for others is told until `forget_us`, so that
+    /// At most `most` labels behind `last`, in order, each with its counters.
+    #[must_use]
+    pub fn channels_behind(
+        &self,
+        last: Option<Label>,
+        most: usize,
+    ) -> Vec<(Label, Rc<ChannelCounters>)> {
+        let channels = self.channels.borrow();
+        let begin = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let behind = channels.range((begin, Bound::Unbounded)).take(most);
+        behind
+            .map(|(label, counters)| (*label, Rc::clone(counters)))
+            .collect()
+    }
+
+    /// Counts for these configured channels from now on, those of playlists when they are first watched. What was counted
+    /// for others is told until `forget_us`, so that
     /// it is seen how their viewers ended.
     pub fn offer(&self, channels: &[Channel], forget_us: u64) {
         let offered: BTreeSet<_> = channels.iter().map(|it| Label::Channel(it.id)).collect();

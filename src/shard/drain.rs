@@ -12,13 +12,18 @@ use std::time::Duration;
 
 use futures_lite::{AsyncReadExt, FutureExt};
 
+use crate::admin::events::Kind;
+use crate::admin::tell;
 use crate::channel::End;
+use crate::channel::wakers::Wakers;
 use crate::shard::{Shard, fd};
 
 /// Whether the shard drains.
 #[derive(Default)]
 pub struct Drain {
     has_begun: Cell<bool>,
+    is_asked: Cell<bool>,
+    asked: Wakers,
 }
 
 impl Drain {
@@ -27,15 +32,30 @@ impl Drain {
     pub fn has_begun(&self) -> bool {
         self.has_begun.get()
     }
+
+    /// Asks for the drain from within the process; it counts as the first request to stop.
+    pub fn ask(&self) {
+        self.is_asked.set(true);
+        self.asked.wake_all();
+    }
+
+    async fn until_asked(&self) {
+        while !self.is_asked.get() {
+            self.asked.next_event().await;
+        }
+    }
 }
 
 /// Waits for a request to stop and drains; finishes when the shard may end.
 pub async fn run(shard: &Rc<Shard>, signals: OwnedFd) {
     let mut signals = fd::pair_end(signals);
     let mut byte = [0; 1];
-    if signals.read(&mut byte).await.is_err() {
-        log::error!("the request to stop could not be read: stopping");
-    }
+    let signalled = async {
+        if signals.read(&mut byte).await.is_err() {
+            log::error!("the request to stop could not be read: stopping");
+        }
+    };
+    signalled.or(shard.drain.until_asked()).await;
     let second = async {
         if signals.read(&mut byte).await.is_ok() {
             log::warn!(
@@ -53,6 +73,8 @@ async fn wind_down(shard: &Rc<Shard>) {
     if shard.index == 0 {
         let viewers = shard.process.viewers.taken();
         log::info!("draining viewers={viewers} drain_ms={}", drain.as_millis());
+        let text = format!("{viewers} viewers have {} ms", drain.as_millis());
+        tell::once(shard, Kind::Drain, None, text);
     }
     until(shard, drain, |shard| shard.viewers.get() == 0).await;
     for relay in shard.table.relays() {

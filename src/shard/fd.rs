@@ -1,4 +1,4 @@
-//! Adopting descriptors: listeners, accepted sockets, the signal pipe; and the one option that no library sets.
+//! Adopting descriptors: listeners, accepted sockets, the signal pipe; and the two options that no library knows.
 //!
 //! One of the two modules with `unsafe`: glommio's types can only be made from raw descriptors, and offer theirs only
 //! raw. Every function here takes or lends an owned descriptor, so that nothing is closed twice or too early.
@@ -12,6 +12,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use glommio::net::{TcpListener, TcpStream, UnixStream};
+
+use crate::admin::viewers::Tcp;
 
 /// Gives one end of a local socket pair to this shard.
 #[must_use]
@@ -61,6 +63,27 @@ pub fn set_receive_least(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()>
     }
 }
 
+/// What the kernel knows of a TCP connection; `None` for a socket that is none.
+///
+/// The caller sees to it that the number still means the connection.
+#[must_use]
+pub fn tcp(socket: RawFd) -> Option<Tcp> {
+    let mut words = [0_u32; TCP_INFO_WORDS];
+    let mut bytes = libc::socklen_t::try_from(size_of_val(&words)).unwrap_or(0);
+    let (level, option) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+    let (into, room): (*mut libc::c_void, *mut libc::socklen_t) =
+        (words.as_mut_ptr().cast(), &raw mut bytes);
+    // SAFETY: the kernel writes at most `bytes` bytes into `words`, which outlives the call, and any number is a number.
+    let outcome = unsafe { libc::getsockopt(socket, level, option, into, room) };
+    let word = |offset: usize| words.get(offset / size_of::<u32>()).copied();
+    let retransmits = word(std::mem::offset_of!(libc::tcp_info, tcpi_total_retrans))?;
+    (outcome == 0).then_some(Tcp {
+        rtt_us: word(std::mem::offset_of!(libc::tcp_info, tcpi_rtt))?,
+        retransmits,
+        unsent_bytes: word(std::mem::offset_of!(libc::tcp_info, tcpi_notsent_bytes))?,
+    })
+}
+
 /// A listener of this shard whose descriptor can still be lent.
 ///
 /// glommio's listener keeps its descriptor to itself, so its number is remembered here.
@@ -90,3 +113,6 @@ impl Listener {
         Ok(accepted.bind_to_executor())
     }
 }
+
+/// Room for what the kernel tells of a connection, as far as it is asked for.
+const TCP_INFO_WORDS: usize = size_of::<libc::tcp_info>() / size_of::<u32>();

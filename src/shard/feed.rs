@@ -16,6 +16,8 @@ use glommio::channels::shared_channel::{
 };
 
 use crate::account::notice::{About, Notice};
+use crate::admin::ask::{Question, Told};
+use crate::admin::events::{Kind, Occurrence};
 use crate::channel::End;
 use crate::channel::chunk::Chunk;
 use crate::channel::id::ChannelId;
@@ -39,6 +41,13 @@ pub enum Message {
     },
     /// Something about a viewer of an account.
     Account(Notice),
+    /// Asks something for the operator (shard 0 to any).
+    Ask {
+        /// Number of the request.
+        request: u64,
+        /// What is asked.
+        question: Box<Question>,
+    },
     /// An address gave a wrong password.
     BadLogin {
         /// The address.
@@ -62,6 +71,8 @@ pub enum Message {
         /// Why.
         end: End,
     },
+    /// Something happened that the operator wants to know (any shard to shard 0).
+    Event(Box<Occurrence>),
     /// A request that another shard may answer better, or that was given back.
     Handed(Box<Handed>),
     /// The configuration to use from now on (shard 0 to the others).
@@ -118,6 +129,13 @@ pub enum Message {
         channel: ChannelId,
         /// Number of the subscription.
         epoch: u64,
+    },
+    /// Answers what was asked for the operator.
+    Told {
+        /// Number of the request.
+        request: u64,
+        /// The answer.
+        told: Box<Told>,
     },
     /// A shard no longer follows a channel (follower to home shard).
     Unsubscribe {
@@ -245,11 +263,13 @@ enum Slot {
     Account(About),
     /// By its descriptor, which no other open connection has. Bound: by the permits.
     Accepted(RawFd),
+    Ask(u64),
     BadLogin(IpAddr),
     /// One: what a newer configuration replaces is not missed.
     Configure,
     Configured,
     Ended(ChannelId),
+    Event(u64, Kind),
     /// One: what a newer guide replaces is not missed.
     Guide,
     Moved(ChannelId),
@@ -259,6 +279,7 @@ enum Slot {
     Scraped,
     Spare(ChannelId),
     Subscription(ChannelId),
+    Told(u64),
 }
 
 impl Feeds {
@@ -318,10 +339,12 @@ impl Peer {
         let slot = match &message {
             Message::Account(notice) => Slot::Account(notice.about()),
             Message::Accepted { socket, .. } => Slot::Accepted(socket.as_raw_fd()),
+            Message::Ask { request, .. } => Slot::Ask(*request),
             Message::BadLogin { address } => Slot::BadLogin(*address),
             Message::Configure(_) => Slot::Configure,
             Message::Configured { .. } => Slot::Configured,
             Message::Ended { channel, .. } => Slot::Ended(*channel),
+            Message::Event(occurrence) => Slot::Event(occurrence.at_us, occurrence.kind),
             Message::Handed(handed) => Slot::Accepted(handed.socket.as_raw_fd()),
             Message::Moved { channel, .. } => Slot::Moved(*channel),
             Message::Guide(_) => Slot::Guide,
@@ -333,12 +356,15 @@ impl Peer {
             Message::Subscribe { channel, .. } | Message::Unsubscribe { channel, .. } => {
                 Slot::Subscription(*channel)
             }
+            Message::Told { request, .. } => Slot::Told(*request),
             // The home's ring keeps chunks; they are offered, never sent.
             Message::Chunks { .. } => return,
         };
         let mut outbox = self.outbox.borrow_mut();
-        // A guess from one more address is not worth memory when that many wait, and accounts make up for what is lost.
+        // A guess from one more address is not worth memory when that many wait, accounts make up for what is lost, and
+        // the operator is told late enough by then.
         let most = match slot {
+            Slot::Ask(_) | Slot::Event(..) | Slot::Told(_) => OPERATOR_MAX,
             Slot::Account(_) => NOTICES_MAX,
             Slot::BadLogin(_) => BAD_LOGINS_MAX,
             Slot::Accepted(_)
@@ -379,6 +405,9 @@ const BAD_LOGINS_MAX: usize = 1024;
 
 /// How many messages may wait in an outbox for a notice still to be added.
 const NOTICES_MAX: usize = 16_384;
+
+/// How many messages may wait in an outbox for one about the operator's questions still to be added.
+const OPERATOR_MAX: usize = 1024;
 
 /// How many messages one feed holds; a shard that is this far behind hears late.
 const FEED_MESSAGES: usize = 512;

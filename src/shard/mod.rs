@@ -33,7 +33,9 @@ use glommio::sync::Gate;
 use crate::account::Throttle;
 use crate::account::attendance::{self, Attendance};
 use crate::account::login::Logins;
+use crate::admin::desk::Desk;
 use crate::admin::scrape::Scrapes;
+use crate::admin::tell::Storms;
 use crate::channel::End;
 use crate::channel::batch::Load;
 use crate::channel::home::Home;
@@ -42,7 +44,7 @@ use crate::channel::relay::Relay;
 use crate::channel::table::{Seat, Table};
 use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, Epoch};
-use crate::config::{Config, Inputs};
+use crate::config::{Config, Inputs, Listen};
 use crate::metrics::{Labels, Sample, ShardCounters, families};
 use crate::segment;
 use crate::shard::drain::Drain;
@@ -54,11 +56,14 @@ use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
 use crate::upstream::connect::Connector;
 use crate::upstream::provider::{self, Providers};
+use crate::viewer::roster::Roster;
 use crate::{admin, guide, http, playlist};
 
 /// What all shards of the process have in common.
 #[derive(Debug)]
 pub struct Process {
+    /// Where viewers connect, with real ports.
+    pub listen: Vec<Listen>,
     /// Permits for connections on the viewers' listeners.
     pub connections: Arc<Permits>,
     /// How many of them the open files allow.
@@ -123,6 +128,12 @@ pub struct Shard {
     pub drain: Drain,
     /// Answers of other shards to a scrape.
     pub scrapes: Scrapes,
+    /// What the operator asks; shard 0 answers it.
+    pub desk: Desk,
+    /// Events that come in storms.
+    pub storms: Storms,
+    /// Its viewers, as the operator is shown them.
+    pub roster: Rc<Roster>,
     /// What is known of changes of configuration; used on shard 0.
     pub reloads: Reloads,
     /// How upstreams are reached.
@@ -164,6 +175,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         throttle: RefCell::new(Throttle::new()),
         drain: Drain::default(),
         scrapes: Scrapes::default(),
+        desk: Desk::default(),
+        storms: Storms::default(),
+        roster: Roster::new(fastrand::u32(..)),
         reloads: Reloads::new(setup.process.started),
         connector: Connector::new(),
         providers: Providers::default(),
@@ -179,17 +193,9 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
         process: Arc::clone(&setup.process),
     });
     shard.counters.offer(&config.channels, 0);
-    let mut tasks: Vec<Task<()>> = vec![
-        glommio::spawn_local(shard.clock.clone().drive()),
-        glommio::spawn_local(sweep::run(Rc::clone(&shard))),
-        glommio::spawn_local(timed::retry_feeds(Rc::clone(&shard))),
-        glommio::spawn_local(timed::end_lingers(Rc::clone(&shard))),
-        glommio::spawn_local(timed::send_overdue(Rc::clone(&shard))),
-        glommio::spawn_local(attendance::confirm(Rc::clone(&shard))),
-        glommio::spawn_local(provider::settle(Rc::clone(&shard))),
-    ];
+    let mut tasks = keep_time(&shard);
     if shard.index == 0 {
-        tasks.push(glommio::spawn_local(guide::keep::run(Rc::clone(&shard))));
+        tasks.extend(keep_lists(&shard));
     }
     for inlet in inlets {
         let shard = Rc::clone(&shard);
@@ -199,23 +205,13 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             },
         )));
     }
-    for listener in setup.listeners {
-        tasks.push(glommio::spawn_local(http::accept::run(
-            Rc::clone(&shard),
-            listener,
-            Arc::clone(&setup.process.connections),
-            |shard| Arc::clone(&shard.config().server.front),
-            http::live::answer,
-        )));
-    }
+    let listeners = setup.listeners.into_iter();
+    tasks.extend(listeners.map(|listener| glommio::spawn_local(accept_viewers(&shard, listener))));
     if let Some(hangups) = setup.hangups {
         tasks.push(glommio::spawn_local(reload::on_hangups(
             Rc::clone(&shard),
             hangups,
         )));
-    }
-    if setup.index == 0 {
-        tasks.push(glommio::spawn_local(playlist::keep::run(Rc::clone(&shard))));
     }
     if let Some(listener) = setup.admin {
         tasks.push(glommio::spawn_local(http::accept::run(
@@ -228,7 +224,40 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
     }
     ready();
     drain::run(&shard, setup.signals).await;
+    shard.desk.live.end();
     shard.clock.limit(TASKS_END, shard.tasks.close()).await;
+}
+
+/// Starts the tasks that wait for a time or for somebody to come.
+fn keep_time(shard: &Rc<Shard>) -> Vec<Task<()>> {
+    vec![
+        glommio::spawn_local(shard.clock.clone().drive()),
+        glommio::spawn_local(sweep::run(Rc::clone(shard))),
+        glommio::spawn_local(timed::retry_feeds(Rc::clone(shard))),
+        glommio::spawn_local(timed::end_lingers(Rc::clone(shard))),
+        glommio::spawn_local(timed::send_overdue(Rc::clone(shard))),
+        glommio::spawn_local(attendance::confirm(Rc::clone(shard))),
+        glommio::spawn_local(provider::settle(Rc::clone(shard))),
+    ]
+}
+
+/// Accepts viewers for as long as the shard runs.
+fn accept_viewers(shard: &Rc<Shard>, listener: OwnedFd) -> impl Future<Output = ()> + use<> {
+    http::accept::run(
+        Rc::clone(shard),
+        listener,
+        Arc::clone(&shard.process.connections),
+        |shard| Arc::clone(&shard.config().server.front),
+        http::live::answer,
+    )
+}
+
+/// The tasks of shard 0 for what is fetched beside channels.
+fn keep_lists(shard: &Rc<Shard>) -> [Task<()>; 2] {
+    [
+        glommio::spawn_local(guide::keep::run(Rc::clone(shard))),
+        glommio::spawn_local(playlist::keep::run(Rc::clone(shard))),
+    ]
 }
 
 impl Shard {
@@ -334,13 +363,8 @@ impl Shard {
     /// Everything this shard has counted.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
-        let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
-        let micros = u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
         self.counters.forget(self.clock.now_us());
-        let mut samples = self
-            .counters
-            .samples(self.index, seconds * 1_000_000 + micros);
+        let mut samples = self.counters.samples(self.index, self.busy_us());
         samples.extend(provider::samples(self));
         if self.index == 0 {
             let labels = Labels::default();
@@ -351,6 +375,15 @@ impl Shard {
             ));
         }
         samples
+    }
+
+    /// CPU time that the shard's thread has used, in microseconds.
+    #[must_use]
+    pub fn busy_us(&self) -> u64 {
+        let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seconds = u64::try_from(used.tv_sec).unwrap_or(0);
+        let micros = u64::try_from(used.tv_nsec).unwrap_or(0) / 1000;
+        seconds * 1_000_000 + micros
     }
 }
 

@@ -7,11 +7,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::account::attendance;
+use crate::admin::events::Kind;
+use crate::admin::{report, tell};
 use crate::channel::chunk::Chunk;
 use crate::channel::home::Home;
 use crate::channel::id::ChannelId;
 use crate::channel::relay::Relay;
-use crate::channel::{End, NotStarted};
+use crate::channel::{End, NotStarted, Phase};
 use crate::clock::micros;
 use crate::config::Batch;
 use crate::shard::feed::Message;
@@ -25,6 +27,7 @@ impl Shard {
         match message {
             Message::Account(notice) => attendance::receive(self, from, notice),
             Message::Accepted { socket, permit } => http::accept::adopt(self, socket, permit),
+            Message::Ask { request, question } => report::answer(self, from, request, *question),
             Message::BadLogin { address } => {
                 let now_us = self.clock.now_us();
                 self.throttle.borrow_mut().note_bad_login(address, now_us);
@@ -49,6 +52,7 @@ impl Shard {
                 epoch,
                 end,
             } => self.table.end(channel, epoch, end),
+            Message::Event(occurrence) => tell::take(self, *occurrence),
             // Who replaced it frees it, beside the shards.
             Message::Guide(guide) => drop(self.guide.replace(guide)),
             Message::Handed(handed) => http::hand::receive(self, from, *handed),
@@ -83,6 +87,7 @@ impl Shard {
                 }
             }
             Message::Subscribe { channel, epoch } => self.subscribed(from, channel, epoch),
+            Message::Told { request, told } => self.desk.take(from, request, *told),
             Message::Unsubscribe { channel, epoch } => {
                 if let Some(home) = self.table.homes.serving(channel) {
                     home.unsubscribe(from, channel, epoch);
@@ -142,7 +147,10 @@ impl Shard {
             offer.upstreams,
             counters,
         ));
+        home.enter(Phase::Opening, self.clock.now_us());
         homes.open(Rc::clone(&home));
+        let text = format!("{:?} is opened", home.terms.name());
+        tell::once(self, Kind::ChannelOpened, Some(channel), text);
         self.spawn("fetch", upstream::keep(Rc::clone(self), Rc::clone(&home)));
         Ok(home)
     }
@@ -150,6 +158,9 @@ impl Shard {
     /// Gives a relay its chunks; its viewers are visited when it is their turn.
     fn extend(self: &Rc<Self>, relay: &Rc<Relay>, chunks: Vec<Arc<Chunk>>) {
         let now_us = self.clock.now_us();
+        if self.counters.recent.is_due(now_us) {
+            self.counters.recent.note(self.busy_us(), now_us);
+        }
         self.load.borrow_mut().note(relay.viewers(), now_us);
         let batch_us = match relay.limits().batch {
             Batch::Auto => self.load.borrow().batch_us(),

@@ -45,6 +45,7 @@ pub fn serve(
     let ready = doors.ready_line(&config, shards);
     let watch = doors.watch_line(&config);
     let process = Arc::new(Process {
+        listen: doors.addresses.clone(),
         connections: Permits::new(connections(&config, shards).min(connections_max)),
         connections_max,
         admin_connections: Permits::new(ADMIN_CONNECTIONS),

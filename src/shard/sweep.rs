@@ -55,7 +55,7 @@ fn visit_some(shard: &Shard) -> bool {
         let Some((relay, group)) = shard.sweep.due.borrow_mut().pop_front() else {
             return false;
         };
-        let gone = relay.visit(group, left, &shard.clock, &shard.counters.send_calls);
+        let gone = relay.visit(group, left, &shard.clock, &shard.counters);
         if gone == left {
             shard.sweep.due.borrow_mut().push_back((relay, group));
         }

@@ -26,6 +26,7 @@ pub mod resolve;
 pub mod retry;
 mod silence;
 mod terms;
+mod told;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -34,11 +35,12 @@ use std::time::Duration;
 use futures_lite::FutureExt;
 use url::Url;
 
+use crate::admin::events::Kind;
+use crate::admin::tell;
 use crate::channel::home::Home;
 use crate::channel::{End, NotStarted, Phase};
 use crate::clock::micros;
 use crate::config::Upstream;
-use crate::metrics::Connect;
 use crate::shard::Shard;
 use crate::upstream::connect::Connecting;
 use crate::upstream::demo::Demo;
@@ -85,6 +87,8 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.shard.table.homes.close(self.home.id);
         self.shard.end(&self.home, End::UpstreamLost);
+        let text = format!("{:?} is not fetched any more", self.home.terms.name());
+        tell::once(&self.shard, Kind::ChannelClosed, Some(self.home.id), text);
         log::debug!("channel closed channel={}", self.home.id);
     }
 }
@@ -108,6 +112,8 @@ enum TryOver {
     Left,
     Lost(FetchError),
     Merged,
+    /// The operator wants the fetch begun anew.
+    Restarted,
 }
 
 impl From<FetchError> for TryOver {
@@ -188,6 +194,11 @@ impl<'a> Fetch<'a> {
                 }
                 TryOver::Left => return Over::Left,
                 TryOver::Merged => return Over::Merged,
+                TryOver::Restarted => {
+                    self.note_restart();
+                    retry = self.plan_from(0);
+                    continue;
+                }
                 TryOver::Lost(error) => error,
             };
             self.prefer.borrow_mut().lost(self.shard.clock.now_us());
@@ -203,6 +214,10 @@ impl<'a> Fetch<'a> {
             match self.filling(self.rest(delay)).await {
                 Rested::Changed => retry = self.begin_list(),
                 Rested::Left => return Over::Left,
+                Rested::Restarted => {
+                    self.note_restart();
+                    retry = self.plan_from(0);
+                }
                 Rested::Slept => {}
             }
         }
@@ -318,65 +333,15 @@ impl<'a> Fetch<'a> {
         }
     }
 
-    fn note_live(&self) {
-        let home = self.home;
-        home.counters.upstream_tried(Connect::Ok);
-        home.note_upstream(Some(self.upstream.get() + 1));
-        let before = home.enter(Phase::Live);
-        if before == Phase::Stalled {
-            home.counters.upstream_switches.add(1);
-        }
-        let took_ms = (self.shard.clock.now_us() - self.dry_since_us.get()) / 1000;
-        log::info!(
-            "channel live channel={} name={:?} upstream={} took_ms={took_ms}",
-            home.id,
-            home.terms.name(),
-            self.upstream.get() + 1,
-        );
-    }
-
-    fn note_lost(&self, error: &FetchError, delay: Duration) {
-        let home = self.home;
-        if !self.has_media.get() {
-            home.counters.upstream_tried(error.counted());
-        }
-        if home.phase() == Phase::Live {
-            home.enter(Phase::Stalled);
-        }
-        if self.is_news(error) {
-            log::warn!(
-                "upstream lost channel={} name={:?} upstream={} error=\"{}\" next_ms={}",
-                home.id,
-                home.terms.name(),
-                self.upstream.get() + 1,
-                Chain(error),
-                delay.as_millis(),
-            );
-        }
-    }
-
-    fn note_better(&self, upstream: usize) {
-        let home = self.home;
-        self.prefer.borrow_mut().returned(self.shard.clock.now_us());
-        home.enter(Phase::Stalled);
-        self.shard.table.homes.release(home.id);
-        log::info!(
-            "preferred upstream is back channel={} name={:?} upstream={} left={}",
-            home.id,
-            home.terms.name(),
-            upstream + 1,
-            self.upstream.get() + 1,
-        );
-    }
-
     /// Ends the channel: viewers that wait are told why, and the next ones too for a moment.
     fn give_up(&self, error: &FetchError) -> Over {
         let home = self.home;
         if !self.has_media.get() {
             home.counters.upstream_tried(error.counted());
         }
-        home.enter(Phase::Opening);
+        home.enter(Phase::Opening, self.shard.clock.now_us());
         if self.is_news(error) {
+            self.tell_trouble(Kind::ChannelFailed, error);
             log::warn!(
                 "channel failed channel={} name={:?} upstream={} error=\"{}\"",
                 home.id,

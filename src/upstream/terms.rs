@@ -18,6 +18,8 @@ use crate::upstream::{Fetch, TryOver};
 pub(super) enum Rested {
     Changed,
     Left,
+    /// The operator wants the fetch begun anew.
+    Restarted,
     Slept,
 }
 
@@ -41,7 +43,11 @@ impl Fetch<'_> {
                 self.until_connected().await;
                 None
             };
-            match left.or(Box::pin(better)).or(changed).await {
+            let restarted = async {
+                self.until_restarted().await;
+                Some(TryOver::Restarted)
+            };
+            match left.or(restarted).or(Box::pin(better)).or(changed).await {
                 Some(over) => return over,
                 None if self.goes_on() => {}
                 None => return TryOver::Changed,
@@ -63,7 +69,11 @@ impl Fetch<'_> {
             self.shard.clock.after(delay).await;
             Rested::Slept
         };
-        left.or(changed).or(slept).await
+        let restarted = async {
+            self.until_restarted().await;
+            Rested::Restarted
+        };
+        left.or(restarted).or(changed).or(slept).await
     }
 
     /// Waits until the channel has another list than the one that is worked through.
@@ -100,7 +110,7 @@ impl Fetch<'_> {
     pub(super) fn begin_list(&self) -> Retry {
         let home = self.home;
         if home.phase() == Phase::Live {
-            home.enter(Phase::Stalled);
+            home.enter(Phase::Stalled, self.shard.clock.now_us());
         }
         self.shard.table.homes.release(home.id);
         log::info!(

@@ -8,11 +8,13 @@
 pub mod burst;
 pub mod outlet;
 pub mod place;
+pub mod roster;
 pub mod send;
 pub mod slow;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,16 +25,18 @@ use futures_lite::{AsyncRead, AsyncReadExt};
 use glommio::net::TcpStream;
 
 use crate::account::attendance::Pass;
+use crate::admin::events::Kind;
+use crate::admin::tell;
 use crate::channel::End;
 use crate::channel::standing::{News, Stand};
 use crate::channel::table::Seat;
-use crate::channel::wakers;
 use crate::clock::{Alarm, micros};
-use crate::metrics::{ChannelCounters, ViewerEnd};
+use crate::metrics::{ChannelCounters, Reason, ViewerEnd};
 use crate::shard::{Shard, fd};
 use crate::viewer::burst::Start;
 use crate::viewer::outlet::{Outlet, Step, VISIT_BYTES};
 use crate::viewer::place::{Fall, Place};
+use crate::viewer::roster::{Caller, Listed};
 
 /// A viewer that is being sent a channel.
 ///
@@ -43,10 +47,11 @@ pub struct Viewer {
     seat: Seat,
     /// Its right to watch on an account, if it has one.
     pass: Option<Pass>,
+    /// Its entry in the roster; it goes before the socket does.
+    listed: Listed,
     outlet: Rc<Outlet>,
     /// Where it stands while it has all there is.
     stand: Stand,
-    ends: wakers::Place,
     /// Runs while the burst is ahead of its pace.
     early: Option<Alarm>,
     /// Runs while the socket takes nothing.
@@ -56,11 +61,10 @@ pub struct Viewer {
     /// It was ended in the middle of a packet: there is nothing left to end in order.
     is_cut: bool,
     input_bytes: usize,
-    asked_us: u64,
 }
 
 impl Viewer {
-    /// A viewer that begins at `start`, after `head`; its request arrived at `asked_us`.
+    /// A viewer that begins at `start`, after `head`.
     #[must_use]
     pub fn new(
         shard: Rc<Shard>,
@@ -69,26 +73,26 @@ impl Viewer {
         stream: TcpStream,
         head: &Bytes,
         start: &Start,
-        asked_us: u64,
+        caller: Caller,
     ) -> Self {
         let relay = seat.relay();
+        let socket = fd::of_stream(&stream).as_raw_fd();
+        let listed = shard.roster.enter(caller, relay, socket);
         let place = Place::new(head, start, &relay.ring(), shard.clock.now_us());
-        let outlet = Rc::new(Outlet::new(stream, place, asked_us));
+        let outlet = Rc::new(Outlet::new(stream, place, Rc::clone(&listed.entry)));
         let stand = relay.place(Rc::<Outlet>::clone(&outlet));
-        let ends = relay.ends.place();
         Self {
             shard,
             seat,
             pass,
+            listed,
             outlet,
             stand,
-            ends,
             early: None,
             stalled: None,
             ending: None,
             is_cut: false,
             input_bytes: 0,
-            asked_us,
         }
     }
 
@@ -104,20 +108,32 @@ impl Viewer {
         let end = poll_fn(|cx| self.poll(cx)).await;
         watching.end = end;
         drop(watching);
-        log::debug!(
-            "viewer end channel={} reason={end} seconds={} bytes={}",
-            self.seat.relay().id,
-            (self.shard.clock.now_us() - self.asked_us) / 1_000_000,
-            self.outlet.sent_bytes(),
-        );
+        self.note_end(end);
         self.close(end).await;
+    }
+
+    /// Tells the log and the operator how it ended.
+    fn note_end(&self, end: ViewerEnd) {
+        let (channel, entry) = (self.seat.relay().id, &self.listed.entry);
+        let watched_us = self.shard.clock.now_us() - entry.caller.asked_us;
+        let (seconds, bytes) = (watched_us / 1_000_000, entry.sent_bytes());
+        log::debug!("viewer end channel={channel} reason={end} seconds={seconds} bytes={bytes}");
+        let (shard, address) = (self.shard.index, entry.caller.address);
+        let viewer = || format!("viewer {shard}-{:x} at {address}", entry.number);
+        tell::often(
+            &self.shard,
+            Kind::ViewerEnded,
+            Some(channel),
+            end.label(),
+            || format!("{} ended after {seconds} s: {end}", viewer()),
+        );
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ViewerEnd> {
         if let Some(end) = self.read_input(cx) {
             return Poll::Ready(end);
         }
-        self.ends.wait(cx.waker());
+        self.listed.entry.ends.wait(cx.waker());
         if let Some(pass) = &self.pass {
             pass.wait(cx.waker());
         }
@@ -177,6 +193,7 @@ impl Viewer {
             ring: &relay.ring(),
             counters: &relay.counters,
             send_calls: &self.shard.counters.send_calls,
+            recent: &self.shard.counters.recent,
             clock: &self.shard.clock,
         };
         self.outlet.step(&news, Some(cx), budget)
@@ -237,8 +254,8 @@ impl Viewer {
         self.ordered_end().unwrap_or(ViewerEnd::Stalled)
     }
 
-    /// Why the viewer is to end after its packet: its channel has ended, its account has newer viewers, or the channel is
-    /// not for it.
+    /// Why the viewer is to end after its packet: its channel has ended, its account has newer viewers, the channel is not
+    /// for it, or the operator says so.
     fn ordered_end(&self) -> Option<ViewerEnd> {
         let relay = self.seat.relay();
         let of_account = |pass: &Pass| {
@@ -247,7 +264,10 @@ impl Viewer {
                 .or_else(|| is_over.then_some(ViewerEnd::Bitrate))
         };
         let of_channel = relay.ended().map(end_of);
-        of_channel.or_else(|| self.pass.as_ref().and_then(of_account))
+        let is_closed = self.listed.entry.is_closed();
+        of_channel
+            .or_else(|| self.pass.as_ref().and_then(of_account))
+            .or_else(|| is_closed.then_some(ViewerEnd::ByOperator))
     }
 
     /// Closes the connection: in order for a viewer that did nothing wrong, at once for one that cannot keep up.
@@ -257,12 +277,12 @@ impl Viewer {
             shard,
             seat,
             pass,
+            listed,
             stand,
-            ends,
             is_cut,
             ..
         } = self;
-        drop((stand, ends, seat, pass));
+        drop((listed, stand, seat, pass));
         let Some(outlet) = Rc::into_inner(outlet) else {
             debug_assert!(false, "nobody else has it once it stands nowhere");
             return;
@@ -273,6 +293,7 @@ impl Viewer {
             ViewerEnd::ViewerClosed | ViewerEnd::PeerLost | ViewerEnd::Fault => {}
             ViewerEnd::AtLimit
             | ViewerEnd::Bitrate
+            | ViewerEnd::ByOperator
             | ViewerEnd::ChannelRemoved
             | ViewerEnd::Drain
             | ViewerEnd::Replaced

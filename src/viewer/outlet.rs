@@ -4,6 +4,7 @@
 //! The rule: a visit leaves things as the viewer's task would, so that the task can go on at any time.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use glommio::net::TcpStream;
@@ -13,6 +14,7 @@ use crate::channel::standing::{News, Visit, Visited};
 use crate::config::SlowPolicy;
 use crate::metrics::{ChannelCounters, ViewerEnd};
 use crate::viewer::place::{Fall, Next, Place};
+use crate::viewer::roster::Entry;
 use crate::viewer::{gone, send};
 
 /// Where a viewer's bytes go out.
@@ -20,11 +22,11 @@ pub struct Outlet {
     /// The connection.
     pub stream: RefCell<TcpStream>,
     place: RefCell<Place>,
-    asked_us: u64,
+    /// Its entry in the roster.
+    entry: Rc<Entry>,
     /// What was closed before is its burst and says nothing about fan-out.
     live_us: Cell<u64>,
     has_media: Cell<bool>,
-    sent_bytes: Cell<u64>,
 }
 
 /// What one step came to.
@@ -46,16 +48,15 @@ pub enum Step {
 }
 
 impl Outlet {
-    /// The outlet of a viewer whose request arrived at `asked_us`.
+    /// The outlet of a viewer, whose entry in the roster is `entry`.
     #[must_use]
-    pub fn new(stream: TcpStream, place: Place, asked_us: u64) -> Self {
+    pub fn new(stream: TcpStream, place: Place, entry: Rc<Entry>) -> Self {
         Self {
             stream: RefCell::new(stream),
             place: RefCell::new(place),
-            asked_us,
-            live_us: Cell::new(asked_us),
+            live_us: Cell::new(entry.caller.asked_us),
             has_media: Cell::new(false),
-            sent_bytes: Cell::new(0),
+            entry,
         }
     }
 
@@ -73,7 +74,8 @@ impl Outlet {
         let mut stream = self.stream.borrow_mut();
         let was_in_burst = place.is_in_burst();
         let lag_us = place.lag_us(ring);
-        let sent = match place.next(ring, news.clock.now_us(), bytes_max) {
+        let now_us = news.clock.now_us();
+        let sent = match place.next(ring, now_us, bytes_max) {
             Next::Drained => return Step::Drained,
             Next::Early { due_us } => return Step::Early(due_us),
             Next::Lagged => return Step::Lagged,
@@ -95,7 +97,7 @@ impl Outlet {
                 sent
             }
             Next::Skipped(bytes) => {
-                note_skip(counters, bytes);
+                self.note_skip(counters, bytes, &place);
                 return Step::Sent(0);
             }
         };
@@ -104,7 +106,7 @@ impl Outlet {
             Poll::Ready(Err(error)) => Step::Gone(gone(&error)),
             Poll::Ready(Ok(bytes)) => {
                 place.sent(ring, bytes);
-                self.sent_bytes.set(self.sent_bytes.get() + bytes as u64);
+                self.entry.note_sent(bytes as u64, place.next_seq(), now_us);
                 counters.sent_bytes.add(bytes as u64);
                 Step::Sent(bytes)
             }
@@ -122,7 +124,7 @@ impl Outlet {
         let mut place = self.place.borrow_mut();
         let fall = place.fall_behind(ring, policy, cushion_us);
         if let Fall::Skipped(bytes) = fall {
-            note_skip(counters, bytes);
+            self.note_skip(counters, bytes, &place);
         }
         fall
     }
@@ -130,12 +132,6 @@ impl Outlet {
     /// Ends at the next packet boundary. To end twice changes nothing.
     pub fn end(&self) {
         self.place.borrow_mut().end();
-    }
-
-    /// Bytes that have gone out.
-    #[must_use]
-    pub fn sent_bytes(&self) -> u64 {
-        self.sent_bytes.get()
     }
 
     /// Counts how long media took; `closed_us` belongs to the newest chunk that has gone out whole.
@@ -149,11 +145,18 @@ impl Outlet {
         {
             let delay_us = now_us.saturating_sub(closed_us);
             counters.fanout_delay.observe(delay_us);
+            news.recent.delayed(delay_us);
         }
         if !self.has_media.replace(true) {
-            let waited_us = now_us.saturating_sub(self.asked_us);
+            let waited_us = now_us.saturating_sub(self.entry.caller.asked_us);
             counters.first_byte.observe(waited_us);
         }
+    }
+
+    fn note_skip(&self, counters: &ChannelCounters, bytes: u64, place: &Place) {
+        counters.skips.add(1);
+        counters.skipped_bytes.add(bytes);
+        self.entry.note_skip(bytes, place.next_seq());
     }
 }
 
@@ -171,11 +174,6 @@ impl Visit for Outlet {
             }
         }
     }
-}
-
-fn note_skip(counters: &ChannelCounters, bytes: u64) {
-    counters.skips.add(1);
-    counters.skipped_bytes.add(bytes);
 }
 
 /// Bytes that one visit sends before other tasks run.

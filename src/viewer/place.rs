@@ -134,6 +134,16 @@ impl Place {
         self.at_bytes
     }
 
+    /// Number of the chunk that is sent next, or from which on a join point is waited for; none has it once it is over.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        match self.position {
+            Position::At(cursor) => cursor.seq(),
+            Position::JoinFrom(from_seq) => from_seq,
+            Position::Over => u64::MAX,
+        }
+    }
+
     /// Bytes from outside the ring that are still to go out.
     #[must_use]
     pub fn prefix_bytes(&self) -> usize {

@@ -43,15 +43,26 @@ pub(crate) fn xml(document: &str) -> Value {
     python(program, &[], document)
 }
 
+/// The command line of schemathesis.
+#[track_caller]
+pub(crate) fn schemathesis() -> Command {
+    assert!(folder().join("requirements.txt").exists(), "{MISSING}");
+    python_of("from schemathesis.cli import schemathesis\nschemathesis()")
+}
+
 #[track_caller]
 fn python(program: &str, arguments: &[&str], input: &str) -> Value {
+    said(python_of(program).args(arguments), input)
+}
+
+fn python_of(program: &str) -> Command {
     let mut command = Command::new("python3");
     command
         .args(["-c", program])
         .env("PYTHONPATH", folder().join("python"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("PYTHONUTF8", "1");
-    said(command.args(arguments), input)
+    command
 }
 
 #[track_caller]
@@ -71,14 +82,13 @@ fn folder() -> PathBuf {
 /// Runs a program to its end; its last line is JSON.
 #[track_caller]
 fn said(command: &mut Command, input: &str) -> Value {
-    let missing = "the client libraries are missing: run scripts/clients.sh";
-    assert!(folder().join("requirements.txt").exists(), "{missing}");
+    assert!(folder().join("requirements.txt").exists(), "{MISSING}");
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{missing}: {error}"));
+        .unwrap_or_else(|error| panic!("{MISSING}: {error}"));
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
@@ -91,3 +101,6 @@ fn said(command: &mut Command, input: &str) -> Value {
     let last = output.lines().last().unwrap_or_default();
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {output}{errors}"))
 }
+
+/// What is said without them.
+const MISSING: &str = "the client libraries are missing: run scripts/clients.sh";

@@ -36,6 +36,7 @@ mod wire;
 
 mod accounts;
 mod ace;
+mod api;
 mod apps;
 mod bad_engine;
 mod batch;

@@ -7,6 +7,7 @@ pub(crate) mod ends {
     pub(crate) const ALL: &[&str] = &[
         AT_LIMIT,
         BITRATE,
+        BY_OPERATOR,
         CHANNEL_REMOVED,
         VIEWER_CLOSED,
         DRAIN,
@@ -21,6 +22,7 @@ pub(crate) mod ends {
     ];
     pub(crate) const AT_LIMIT: &str = "at_limit";
     pub(crate) const BITRATE: &str = "bitrate";
+    pub(crate) const BY_OPERATOR: &str = "by_operator";
     pub(crate) const CHANNEL_REMOVED: &str = "channel_removed";
     pub(crate) const VIEWER_CLOSED: &str = "viewer_closed";
     pub(crate) const DRAIN: &str = "drain";

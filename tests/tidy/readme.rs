@@ -184,7 +184,7 @@ pub(crate) fn unserved_paths(readme: &str) -> Vec<String> {
         return vec!["README lists no requests".into()];
     };
     let target = |request: &str| {
-        let target = request.strip_prefix("GET ").unwrap_or(request);
+        let target = request.split_once(' ').map_or(request, |(_, it)| it);
         let target = target
             .replace("{user}", "anna")
             .replace("{password}", "secret")

@@ -30,7 +30,7 @@ fn extent() -> Extent {
 fn live() -> Home {
     let home = home();
     home.append(extent(), &closed(), 1_000_000);
-    home.enter(Phase::Live);
+    home.enter(Phase::Live, 1_000_000);
     home
 }
 
@@ -101,4 +101,23 @@ fn before_media_and_without_history_there_are_no_null_packets() {
     let left = live();
     left.forget_history();
     assert_eq!(left.filler_due_us(), None);
+}
+
+#[test]
+fn a_phase_lasts_from_when_it_was_entered_first() {
+    let home = home();
+    home.enter(Phase::Opening, 500);
+    home.enter(Phase::Opening, 700);
+    assert_eq!(home.since_us(), 500);
+    home.enter(Phase::Live, 900);
+    assert_eq!((home.phase(), home.since_us()), (Phase::Live, 900));
+}
+
+#[test]
+fn a_restart_is_taken_once() {
+    let home = home();
+    assert!(!home.takes_restart());
+    home.restart();
+    assert!(home.takes_restart());
+    assert!(!home.takes_restart());
 }

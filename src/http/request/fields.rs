@@ -14,6 +14,7 @@ pub(super) struct Fields<'a> {
     pub(super) is_close: bool,
     pub(super) is_keep_alive: bool,
     pub(super) length: Option<&'a [u8]>,
+    pub(super) origin: Option<&'a [u8]>,
     pub(super) repeated: Option<&'static str>,
     pub(super) user_agent: Option<&'a [u8]>,
 }
@@ -36,6 +37,7 @@ impl<'a> Fields<'a> {
             ("Content-Length", &mut self.length),
             ("Expect", &mut self.expect),
             ("Host", &mut self.host),
+            ("Origin", &mut self.origin),
             ("Transfer-Encoding", &mut self.coding),
         ];
         for (known, place) in single {

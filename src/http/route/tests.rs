@@ -388,7 +388,7 @@ fn a_route_does_not_print_the_credentials() {
 }
 
 #[test]
-fn the_operator_has_three_paths_to_read() {
+fn the_operator_has_paths_to_read_and_paths_of_the_api() {
     for (path, expected) in [
         ("/healthz", AdminRoute::Healthz),
         ("/metrics", AdminRoute::Metrics),
@@ -401,8 +401,23 @@ fn the_operator_has_three_paths_to_read() {
             assert_eq!(admin_route(method, path), refusal);
         }
     }
+    for (method, path) in [
+        (Method::Get, "/api/v1/status"),
+        (Method::Options, "/api/v1/status"),
+        (Method::Delete, "/api/v1/viewers/0-1"),
+        (Method::Post, "/api/v1/drain"),
+    ] {
+        let route = admin_route(method, path);
+        assert!(matches!(route, AdminRoute::Api(_)), "{path}: {route:?}");
+    }
+    let refusal = AdminRoute::MethodNotAllowed {
+        allow: "OPTIONS, POST",
+    };
+    assert_eq!(admin_route(Method::Get, "/api/v1/drain"), refusal);
     for path in [
         "/",
+        "/api",
+        "/api/v1/metrics",
         "/metrics/",
         "//metrics",
         "/Metrics",
