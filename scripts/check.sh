@@ -11,8 +11,8 @@ source scripts/packages.sh
 step() { printf '\n== %s\n' "$*"; }
 
 # The tools that tests start, each with its package.
-tools=(cc:gcc curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg haproxy:haproxy ip:iproute2 nginx:nginx-light node:nodejs npm:npm
-    openssl:openssl python3:python3 shellcheck:shellcheck)
+tools=(cc:gcc chromedriver:chromium-driver chromium:chromium curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg haproxy:haproxy
+    ip:iproute2 nginx:nginx-light node:nodejs npm:npm openssl:openssl python3:python3 shellcheck:shellcheck)
 
 install_missing() {
     local packages=() tool
@@ -37,6 +37,7 @@ command -v cargo >/dev/null || fail "cargo is missing: see https://rustup.rs"
 cargo fmt --version || fail "rustfmt is missing: rustup component add rustfmt"
 cargo clippy --version || fail "clippy is missing: rustup component add clippy"
 scripts/clients.sh
+scripts/player.sh
 try_namespace
 
 step format
@@ -53,9 +54,10 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 step tests
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# Hundreds of viewers want the machine for themselves: others would be measured by them.
-cargo test --workspace --locked -- --skip load::five_hundred --skip two_thousand 2>&1 | tee "$log"
+# Hundreds of viewers and a browser want the machine for themselves: others would be measured by them.
+cargo test --workspace --locked -- --skip browsed:: --skip load::five_hundred --skip two_thousand 2>&1 | tee "$log"
 cargo test --workspace --locked --test e2e --test proof -- load::five_hundred two_thousand 2>&1 | tee -a "$log"
+cargo test --workspace --locked --test e2e -- browsed:: 2>&1 | tee -a "$log"
 
 step baseline
 (cd bench/baseline && python3 -m unittest -q test_baseline)

@@ -13,6 +13,7 @@ use crate::admin::channels::{Channels, Id, Index};
 use crate::admin::desk;
 use crate::admin::events::{Events, Kind, Occurrence};
 use crate::admin::live::Seat;
+use crate::admin::page::snapshot::Seen;
 use crate::admin::route::{ApiPath, CHANNELS_MAX, Query};
 use crate::admin::snapshot::Picture;
 use crate::admin::status::{Calendar, Process, Status};
@@ -30,6 +31,8 @@ pub enum Reply {
     Allowed(&'static str),
     /// Done, and there is nothing to say.
     Empty,
+    /// With a channel's media.
+    Preview(ChannelId),
     /// With a snapshot each second, beginning with the events after a number.
     Stream(Seat, Option<u64>),
     /// With a body.
@@ -77,6 +80,23 @@ pub async fn snapshot_json(shard: &Rc<Shard>) -> Vec<u8> {
     let shown = open.iter().filter_map(|id| channels.channel(*id));
     let status = status(shard, &picture);
     list(&Snapshot { status }, "channels", shown).await
+}
+
+/// What the page shows to who reads it without a script.
+///
+/// # Errors
+/// None that a request could cause.
+pub async fn seen(shard: &Rc<Shard>) -> Result<Seen, Refusal> {
+    let query = Query::new(Some(SEEN));
+    let status = json(&status(shard, &*desk::picture(shard).await));
+    let channels = channels(shard, &query).await?;
+    let viewers = viewers(shard, &query.viewers()?).await;
+    Ok(Seen::read(
+        &status,
+        &channels,
+        &viewers,
+        &events(shard, &query)?,
+    ))
 }
 
 /// Events after a number, oldest first, as an array of JSON.
@@ -368,6 +388,9 @@ async fn list<T: Serialize>(
 
 /// The API's description.
 const OPENAPI: &str = include_str!("openapi.json");
+
+/// How much of everything the page shows without a script: what is soon put together.
+const SEEN: &str = "limit=100";
 
 /// The most events in one answer.
 const EVENTS_MAX: usize = 1_000;

@@ -6,6 +6,8 @@
 //! | `/healthz` | 200 while the process lives | here |
 //! | `/readyz` | 200 while new viewers are taken, 503 while it drains | here |
 //! | `/api/v1/…` | what `openapi.json` says | `route`, `answers`, `live` |
+//! | `/`, `/page/…`, `/licences` | the page for people | `page` |
+//! | `/preview/{id}.ts` | a channel, for the page | `http::live` |
 //!
 //! This file reads requests and writes answers; who may ask is decided in `gate`. Without a token only this host can reach
 //! it; with one, each request but those for health has to carry it.
@@ -17,6 +19,7 @@ pub mod desk;
 pub mod events;
 pub mod gate;
 pub mod live;
+pub mod page;
 pub mod report;
 pub mod route;
 pub mod scrape;
@@ -31,7 +34,9 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::admin::answers::Reply;
+use crate::admin::page::PagePath;
 use crate::http::connection::{Connection, NoRequest};
+use crate::http::live as streams;
 use crate::http::request::{Framing, Method, Request};
 use crate::http::response::{self, Answer, Refusal, Status};
 use crate::http::route::{self as paths, AdminRoute};
@@ -57,11 +62,15 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
         };
         let has_body = request.framing != Ok(Framing::None);
         let keep_alive = request.keep_alive && !has_body;
-        let (bytes, closes) = match reply(&shard, &request).await {
+        let (mut bytes, closes) = match reply(&shard, &request).await {
             Ok(Reply::Stream(seat, after)) if request.method == Method::Get => {
                 return seat.serve(connection, after).await;
             }
             Ok(Reply::Stream(..)) => (response::events_head(), true),
+            Ok(Reply::Preview(channel)) if request.method == Method::Get => {
+                return Box::pin(streams::preview(&shard, connection, channel)).await;
+            }
+            Ok(Reply::Preview(_)) => (response::stream_head(), true),
             Ok(Reply::Empty) => (response::no_content(None, keep_alive), !keep_alive),
             Ok(Reply::Allowed(allow)) => {
                 let answer = response::no_content(Some(allow), keep_alive);
@@ -73,6 +82,12 @@ pub async fn answer(shard: Rc<Shard>, mut connection: Connection) {
             }
             Err(refusal) => (refused(&request, refusal), true),
         };
+        while bytes.len() > PIECE_BYTES {
+            let piece = bytes.split_to(PIECE_BYTES);
+            if connection.write(&shard.clock, &piece).await.is_err() {
+                return;
+            }
+        }
         if closes {
             return connection.finish(&shard.clock, &bytes).await;
         }
@@ -91,7 +106,7 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Reply, Refusal> {
     match route {
         AdminRoute::MethodNotAllowed { allow } => return Err(Refusal::MethodNotAllowed { allow }),
         AdminRoute::NotFound => return Err(Refusal::UnknownPath),
-        AdminRoute::Healthz | AdminRoute::Readyz => {
+        AdminRoute::Healthz | AdminRoute::Page(_) | AdminRoute::Readyz => {
             request.framing?;
             gate::admit_name(request, token)?;
         }
@@ -110,6 +125,7 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Reply, Refusal> {
             "text/plain; version=0.0.4; charset=utf-8",
             metrics(shard).await,
         ))),
+        AdminRoute::Page(path) => page_reply(shard, request, path).await,
         AdminRoute::Readyz if shard.drain.has_begun() => Err(Refusal::Draining),
         _ => Ok(Reply::Whole(Answer::new(
             Status::OK,
@@ -117,6 +133,30 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Reply, Refusal> {
             "ok\n",
         ))),
     }
+}
+
+/// The page and its files are for everybody; what is to be seen of the server is not.
+async fn page_reply(
+    shard: &Rc<Shard>,
+    request: &Request,
+    path: PagePath,
+) -> Result<Reply, Refusal> {
+    let config = shard.config();
+    let token = config.admin.token.as_ref();
+    let answer = match path {
+        PagePath::File(file) => file.answer(request.if_none_match.as_deref()),
+        PagePath::Licences => page::licences(),
+        PagePath::Page if gate::admit(request, token).is_ok() => {
+            page::answer(Some(&answers::seen(shard).await?))
+        }
+        PagePath::Page => page::answer(None),
+        PagePath::Preview(channel) => {
+            gate::admit(request, token)?;
+            let offered = channel.filter(|channel| shard.offer(*channel).is_some());
+            return offered.map(Reply::Preview).ok_or(Refusal::UnknownChannel);
+        }
+    };
+    Ok(Reply::Whole(answer))
 }
 
 /// A refusal in the form that the path's other answers have.
@@ -157,6 +197,9 @@ async fn metrics(shard: &Rc<Shard>) -> String {
     ));
     text::write(&samples)
 }
+
+/// How much of an answer is written at once: a slow line has its time for each piece.
+const PIECE_BYTES: usize = 64 * 1024;
 
 /// How long a connection stays open for another request.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

@@ -5,10 +5,8 @@
 //! nobody with it.
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,9 +14,10 @@ use bytes::Bytes;
 use futures_lite::AsyncRead;
 
 use crate::account::attendance::{self, Pass};
-use crate::account::{Account, login};
+use crate::account::login;
 use crate::admin::events::Kind;
 use crate::admin::tell;
+use crate::channel::id::ChannelId;
 use crate::channel::relay::Relay;
 use crate::channel::{End, NotStarted};
 use crate::clock::micros;
@@ -117,6 +116,32 @@ async fn answer_one(
     None
 }
 
+/// Serves a channel to the operator's page: to a viewer like any other, of no account, that is told by its name.
+pub async fn preview(shard: &Rc<Shard>, connection: Connection, channel: ChannelId) {
+    let address = connection.peer().ip();
+    let offer = match shard.drain.has_begun() {
+        true => Err(Refusal::Draining),
+        false => shard.offer(channel).ok_or(Refusal::UnknownChannel),
+    };
+    let wish = offer.map(|offer| Wish {
+        offer,
+        device: attendance::device(address, Some(PREVIEW)),
+        caller: Caller {
+            address,
+            account: None,
+            user_agent: Some(PREVIEW.into()),
+            asked_us: shard.clock.now_us(),
+        },
+    });
+    let served = match wish {
+        Ok(wish) => watch(shard, connection, wish).await,
+        Err(refusal) => Err((connection, refusal)),
+    };
+    if let Err((connection, refusal)) = served {
+        refuse(shard, connection, Method::Get, refusal).await;
+    }
+}
+
 /// What a good request asks for.
 enum Asked {
     Head,
@@ -128,9 +153,6 @@ enum Asked {
 /// A channel that may be watched, and by whom.
 struct Wish {
     offer: Offer,
-    /// None where everybody may watch.
-    account: Option<Arc<Account>>,
-    address: IpAddr,
     device: u64,
     caller: Caller,
 }
@@ -167,15 +189,13 @@ async fn judge(
     }
     Ok(Asked::Watch(Box::new(Wish {
         offer,
-        address,
         device: attendance::device(address, request.user_agent.as_deref()),
         caller: Caller {
             address,
-            account: account.clone(),
+            account,
             user_agent: request.user_agent.as_deref().map(Box::from),
             asked_us,
         },
-        account,
     })))
 }
 
@@ -202,15 +222,13 @@ async fn watch(
     let counted = Counted::new(shard);
     let Wish {
         offer,
-        account,
-        address,
         device,
         caller,
     } = wish;
-    let pass = match &account {
+    let pass = match &caller.account {
         None => None,
         Some(account) => {
-            match attendance::attend(shard, account, address, device, offer.id).await {
+            match attendance::attend(shard, account, caller.address, device, offer.id).await {
                 Ok(pass) => Some(pass),
                 Err(full) if account.at_limit == AtLimit::Refuse => {
                     return Err((connection, full.into()));
@@ -384,6 +402,9 @@ impl Drop for Counted {
         self.0.viewers.set(self.0.viewers.get().saturating_sub(1));
     }
 }
+
+/// What the operator's page calls itself as a viewer.
+const PREVIEW: &str = "corecast preview";
 
 /// How long a viewer waits for the place of one that ends for it.
 const PLACE_MAX: Duration = Duration::from_secs(2);

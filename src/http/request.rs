@@ -79,6 +79,8 @@ pub struct Request {
     pub conditions: Conditions,
     /// The Authorization header.
     pub authorization: Option<Secret>,
+    /// The If-None-Match header: the version that the asker has.
+    pub if_none_match: Option<String>,
     /// The Origin header: which web page makes a browser ask.
     pub origin: Option<String>,
     /// The User-Agent without control characters.
@@ -127,6 +129,9 @@ impl Request {
             authorization: fields
                 .authorization
                 .map(|value| Secret::new(String::from_utf8_lossy(value))),
+            if_none_match: fields
+                .if_none_match
+                .map(|it| String::from_utf8_lossy(it).into()),
             origin: fields.origin.map(|it| String::from_utf8_lossy(it).into()),
             user_agent: fields.user_agent.map(printable),
             keep_alive: fields.keep_alive(version) && framing.is_ok(),

@@ -334,11 +334,11 @@ impl Answer {
         self.status
     }
 
-    /// The bytes to send: head and body, or for HEAD the same head alone.
+    /// The bytes to send: head and body, or for HEAD the same head alone; so too where the asker has the body already.
     #[must_use]
     pub fn to_bytes(&self, method: Method) -> Bytes {
         let mut bytes = self.head(self.body.len()).into_bytes();
-        if method != Method::Head {
+        if method != Method::Head && self.status != Status::NOT_MODIFIED {
             bytes.extend_from_slice(&self.body);
         }
         bytes.into()
@@ -387,6 +387,8 @@ impl Status {
     pub const OK: Self = Self::new(200, "OK");
     /// 202
     pub const ACCEPTED: Self = Self::new(202, "Accepted");
+    /// 304
+    pub const NOT_MODIFIED: Self = Self::new(304, "Not Modified");
     /// 400
     pub const BAD_REQUEST: Self = Self::new(400, "Bad Request");
     /// 401

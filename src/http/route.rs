@@ -10,6 +10,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::account::Credentials;
 use crate::account::secret::Secret;
+use crate::admin::page::PagePath;
 use crate::admin::route::ApiPath;
 use crate::channel::id::{ChannelId, Content, Hash, NotAHash};
 use crate::http::page::{Form, Page};
@@ -132,6 +133,8 @@ pub enum AdminRoute {
     Metrics,
     /// No such path.
     NotFound,
+    /// A path of the page.
+    Page(PagePath),
     /// Whether new viewers are taken.
     Readyz,
 }
@@ -143,7 +146,10 @@ pub fn admin_route(method: Method, path: &str) -> AdminRoute {
         "/healthz" => AdminRoute::Healthz,
         "/metrics" => AdminRoute::Metrics,
         "/readyz" => AdminRoute::Readyz,
-        _ => return api_route(method, path),
+        _ => match PagePath::find(path) {
+            Some(found) => AdminRoute::Page(found),
+            None => return api_route(method, path),
+        },
     };
     match method {
         Method::Get | Method::Head => route,
@@ -318,15 +324,18 @@ pub const RESERVED: &[&str] = &[
     "get.php",
     "healthz",
     "hls",
+    "licences",
     "lineup.json",
     "lineup.xml",
     "lineup_status.json",
     "live",
     "metrics",
     "movie",
+    "page",
     "panel_api.php",
     "player_api.php",
     "playlist.m3u",
+    "preview",
     "readyz",
     "series",
     "streaming",

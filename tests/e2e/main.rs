@@ -17,6 +17,7 @@
     reason = "what surprises a double ends the test"
 )]
 
+mod browser;
 mod canary;
 mod clients;
 mod config;
@@ -41,6 +42,7 @@ mod apps;
 mod bad_engine;
 mod batch;
 mod behind;
+mod browsed;
 mod commands;
 mod corpus;
 mod dead_peer;

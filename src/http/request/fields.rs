@@ -11,6 +11,7 @@ pub(super) struct Fields<'a> {
     pub(super) coding: Option<&'a [u8]>,
     pub(super) expect: Option<&'a [u8]>,
     pub(super) host: Option<&'a [u8]>,
+    pub(super) if_none_match: Option<&'a [u8]>,
     pub(super) is_close: bool,
     pub(super) is_keep_alive: bool,
     pub(super) length: Option<&'a [u8]>,
@@ -26,6 +27,10 @@ impl<'a> Fields<'a> {
                 self.is_close |= token.eq_ignore_ascii_case(b"close");
                 self.is_keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
             }
+            return;
+        }
+        if name.eq_ignore_ascii_case("if-none-match") {
+            self.if_none_match.get_or_insert(value);
             return;
         }
         if name.eq_ignore_ascii_case("user-agent") {

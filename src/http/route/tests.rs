@@ -389,7 +389,11 @@ fn a_route_does_not_print_the_credentials() {
 
 #[test]
 fn the_operator_has_paths_to_read_and_paths_of_the_api() {
+    let preview = PagePath::Preview(Some(ChannelId::Configured(7)));
     for (path, expected) in [
+        ("/", AdminRoute::Page(PagePath::Page)),
+        ("/licences", AdminRoute::Page(PagePath::Licences)),
+        ("/preview/7.ts", AdminRoute::Page(preview)),
         ("/healthz", AdminRoute::Healthz),
         ("/metrics", AdminRoute::Metrics),
         ("/readyz", AdminRoute::Readyz),
@@ -415,7 +419,9 @@ fn the_operator_has_paths_to_read_and_paths_of_the_api() {
     };
     assert_eq!(admin_route(Method::Get, "/api/v1/drain"), refusal);
     for path in [
-        "/",
+        "/page",
+        "/page/",
+        "/preview/",
         "/api",
         "/api/v1/metrics",
         "/metrics/",
