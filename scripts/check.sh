@@ -12,7 +12,8 @@ step() { printf '\n== %s\n' "$*"; }
 
 # The tools that tests start, each with its package.
 tools=(cc:gcc chromedriver:chromium-driver chromium:chromium curl:curl ffmpeg:ffmpeg ffprobe:ffmpeg haproxy:haproxy
-    ip:iproute2 nginx:nginx-light node:nodejs npm:npm openssl:openssl python3:python3 shellcheck:shellcheck)
+    ip:iproute2 jq:jq nginx:nginx-light node:nodejs npm:npm openssl:openssl prometheus:prometheus promtool:prometheus
+    python3:python3 shellcheck:shellcheck systemd-analyze:systemd systemd-socket-activate:systemd)
 
 install_missing() {
     local packages=() tool
@@ -46,7 +47,7 @@ cargo fmt --all --check
 step lints
 cargo clippy --workspace --all-targets --locked -- -D warnings
 
-shellcheck --external-sources scripts/*.sh bench/*.sh .ci/run
+shellcheck --external-sources scripts/*.sh scripts/dist/*.sh scripts/dist/debian/* bench/*.sh .ci/run
 
 step documentation
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked

@@ -151,6 +151,7 @@ impl Cli {
             level: self.flags.log_level.map(LevelFilter::from),
             format: self.flags.log_format.into(),
             filters: env::var("RUST_LOG").ok(),
+            is_journal: crate::log::is_journal(env::var("JOURNAL_STREAM").ok().as_deref()),
         }
     }
 }

@@ -12,8 +12,8 @@
 //!
 //! Around that path: [`http`] turns a connection into a viewer, [`account`] says who may watch, [`catalog`] tells
 //! apps what there is and [`guide`] what is on, [`playlist`] makes channels of providers' lists, [`admin`] shows [`metrics`],
-//! [`config`] and [`cli`] say what to do, [`preflight`] asks the system for what it takes, [`calendar`], [`clock`] and
-//! [`log`] serve all.
+//! [`config`] and [`cli`] say what to do, [`preflight`] asks the system for what it takes, [`supervisor`] tells who started
+//! the process how it stands, [`calendar`], [`clock`] and [`log`] serve all.
 //!
 //! # What holds everywhere
 //!
@@ -52,6 +52,8 @@ pub mod config;
 pub mod cli;
 
 pub mod preflight;
+
+pub mod supervisor;
 
 pub mod calendar;
 pub mod clock;

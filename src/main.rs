@@ -13,6 +13,7 @@ use corecast::playlist::stock::stock;
 use corecast::preflight::State;
 use corecast::shard::placement::Placement;
 use corecast::shard::start::{self, ServeError};
+use corecast::supervisor::inherit::Inherited;
 use corecast::upstream::error::Chain;
 use corecast::{log as own_log, preflight};
 
@@ -51,10 +52,22 @@ fn run(cli: &Cli) -> Exit {
     exit
 }
 
-fn serve(config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
+fn serve(mut config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
+    let taken = Inherited::take(|name| std::env::var_os(name));
+    let applied = taken.and_then(|inherited| inherited.apply(&mut config).map(|()| inherited));
+    let inherited = match applied {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            log::error!("{}", chain(&error));
+            return match error.is_of_config() {
+                true => Exit::Config,
+                false => Exit::Environment,
+            };
+        }
+    };
     let cpus = preflight::usable_cpus();
     let mut placement = Placement::new(&cpus, config.server.shards, config.server.pin);
-    let granted = match preflight::check_start(&config, placement.cpus.len()) {
+    let granted = match preflight::check_start(&config, placement.cpus.len(), &inherited) {
         Ok(granted) => granted,
         Err(refused) => {
             for line in refused.to_string().lines() {
@@ -78,6 +91,7 @@ fn serve(config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
         hangups,
         &placement,
         granted.connections,
+        inherited,
     ) {
         Ok(()) => Exit::Done,
         Err(error) => {

@@ -3,7 +3,7 @@
 //! | path | answer | file |
 //! |---|---|---|
 //! | `/metrics` | every counter as Prometheus text 0.0.4 | `scrape` |
-//! | `/healthz` | 200 while the process lives | here |
+//! | `/healthz` | 200 while every shard lives, else 503 | here |
 //! | `/readyz` | 200 while new viewers are taken, 503 while it drains | here |
 //! | `/api/v1/…` | what `openapi.json` says | `route`, `answers`, `live` |
 //! | `/`, `/page/…`, `/licences` | the page for people | `page` |
@@ -35,6 +35,7 @@ use bytes::Bytes;
 
 use crate::admin::answers::Reply;
 use crate::admin::page::PagePath;
+use crate::clock::micros;
 use crate::http::connection::{Connection, NoRequest};
 use crate::http::live as streams;
 use crate::http::request::{Framing, Method, Request};
@@ -127,11 +128,21 @@ async fn reply(shard: &Rc<Shard>, request: &Request) -> Result<Reply, Refusal> {
         ))),
         AdminRoute::Page(path) => page_reply(shard, request, path).await,
         AdminRoute::Readyz if shard.drain.has_begun() => Err(Refusal::Draining),
-        _ => Ok(Reply::Whole(Answer::new(
-            Status::OK,
-            "text/plain; charset=utf-8",
-            "ok\n",
-        ))),
+        AdminRoute::Healthz => Ok(Reply::Whole(health(shard))),
+        _ => Ok(Reply::Whole(Answer::new(Status::OK, PLAIN, "ok\n"))),
+    }
+}
+
+/// Whether every shard has left a sign of life in time.
+fn health(shard: &Shard) -> Answer {
+    let now_us = shard.clock.now_us();
+    let missed = shard.process.heartbeats.missed(now_us, micros(SILENCE_MAX));
+    match missed {
+        Some(index) => {
+            let body = format!("shard {index} hangs\n");
+            Answer::new(Status::SERVICE_UNAVAILABLE, PLAIN, body)
+        }
+        None => Answer::new(Status::OK, PLAIN, "ok\n"),
     }
 }
 
@@ -172,7 +183,7 @@ fn refused(request: &Request, refusal: Refusal) -> Bytes {
 async fn metrics(shard: &Rc<Shard>) -> String {
     let mut samples = scrape::collect(shard).await;
     let started = shard.process.started.duration_since(SystemTime::UNIX_EPOCH);
-    let started_us = started.map_or(0, crate::clock::micros);
+    let started_us = started.map_or(0, micros);
     let version = Labels {
         cause: Some(env!("CARGO_PKG_VERSION")),
         ..Labels::default()
@@ -187,7 +198,7 @@ async fn metrics(shard: &Rc<Shard>) -> String {
     samples.push(Sample::seconds(
         &families::CONFIG_LAST_RELOAD,
         Labels::default(),
-        reloaded.map_or(0, crate::clock::micros),
+        reloaded.map_or(0, micros),
     ));
     let dropped = crate::log::dropped_lines();
     samples.push(Sample::count(
@@ -200,6 +211,10 @@ async fn metrics(shard: &Rc<Shard>) -> String {
 
 /// How much of an answer is written at once: a slow line has its time for each piece.
 const PIECE_BYTES: usize = 64 * 1024;
+/// A shard that leaves no sign of life for so long makes the process unhealthy; a busy host may delay one for seconds.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+
+const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// How long a connection stays open for another request.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);

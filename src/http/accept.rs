@@ -2,24 +2,27 @@
 //!
 //! Every shard has its own listening socket on each address, and the kernel spreads connections over them. That needs
 //! SO_REUSEPORT, which would also let a second copy of the program join silently, so the port is checked before. A Unix
-//! socket cannot be shared so: shard 0 accepts and hands the connections out in turn.
+//! socket cannot be shared so: shard 0 accepts and hands the connections out in turn. Inherited sockets are `shared`'s.
+
+pub mod shared;
 
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use glommio::net::TcpStream;
+use rustix::fs::{OFlags, fcntl_getfl};
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::net::AddressFamily;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use thiserror::Error;
 
-use crate::config::Front;
+use crate::config::{Front, Listen};
 use crate::http::connection::Connection;
 use crate::http::live;
 use crate::http::request::Method;
@@ -62,6 +65,14 @@ pub fn listen(
 /// Why the program cannot listen.
 #[derive(Debug, Error)]
 pub enum ListenError {
+    /// An inherited socket could not be given to every shard.
+    #[error("sharing the inherited socket {listen} failed")]
+    Inherited {
+        /// Where it listens.
+        listen: Listen,
+        /// What the system says.
+        source: io::Error,
+    },
     /// Somebody listens there already.
     #[error(
         "listen on {address} failed: the port is in use: stop the other program (ss -ltnp names it) or choose another port"
@@ -109,7 +120,8 @@ pub enum ListenError {
     },
 }
 
-/// Accepts connections for ever and gives each to `answer` as a task of its own, with the front of the time. Must be all that its task awaits.
+/// Accepts connections for ever and gives each to `answer` as a task of its own, with the front of the time. Must be all
+/// that its task awaits.
 ///
 /// Those of a Unix socket, which only viewers have, are handed out to all shards.
 #[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
@@ -146,7 +158,7 @@ pub async fn run<F>(
                 shard.counters.accept_errors.add(1);
                 log::debug!("accept failed shard={} error=\"{error}\"", shard.index);
                 if is_exhausted(&error) {
-                    reserve.refuse_one(&listener);
+                    reserve.refuse_one(fd::of_listener(&listener));
                 }
                 shard.clock.after(PAUSE).await;
             }
@@ -208,6 +220,8 @@ fn prepare_tcp(
     front: Arc<Front>,
 ) -> Option<Connection> {
     let peer = stream.peer_addr().ok()?;
+    // An inherited socket may be for both versions of IP.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let set = || {
         prepare(&stream)?;
         let socket = fd::of_stream(&stream);
@@ -235,16 +249,12 @@ struct Reserve(Option<OwnedFd>);
 
 impl Reserve {
     fn new() -> Self {
-        let spare = rustix::fs::open(
-            "/dev/null",
-            rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        );
+        let spare = rustix::fs::open("/dev/null", OFlags::CLOEXEC, rustix::fs::Mode::empty());
         Self(spare.ok())
     }
 
     /// Accepts one connection in place of the spare descriptor, tells it to come later, and closes it.
-    fn refuse_one(&mut self, listener: &Listener) {
+    fn refuse_one(&mut self, listener: BorrowedFd<'_>) {
         // The shortage may be over by the time it is heard of: whoever waits now can be accepted.
         let another = Self::new();
         if another.0.is_some() {
@@ -252,11 +262,11 @@ impl Reserve {
             return;
         }
         self.0 = None;
-        let socket = fd::of_listener(listener);
         let refuse = || -> io::Result<()> {
-            rustix::io::ioctl_fionbio(socket, true)?;
+            let is_nonblocking = fcntl_getfl(listener)?.contains(OFlags::NONBLOCK);
+            rustix::io::ioctl_fionbio(listener, true)?;
             let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-            let connection = rustix::net::accept_with(socket, flags)?;
+            let connection = rustix::net::accept_with(listener, flags)?;
             // A request that stays unread would turn the close into a reset and take the answer with it.
             let mut request = [0; 4096];
             let unread =
@@ -267,7 +277,7 @@ impl Reserve {
             );
             let answer = Refusal::Busy.answer().to_bytes(Method::Get);
             rustix::net::send(&connection, &answer, rustix::net::SendFlags::NOSIGNAL)?;
-            rustix::io::ioctl_fionbio(socket, false)?;
+            rustix::io::ioctl_fionbio(listener, is_nonblocking)?;
             Ok(())
         };
         if let Err(error) = refuse() {

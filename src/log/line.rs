@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::log::Level;
 
+use super::fields;
 use crate::calendar::Moment;
 
 /// How a line looks.
@@ -16,7 +17,7 @@ pub enum Format {
     /// `LEVEL message`.
     #[default]
     Text,
-    /// An object with `time`, `level`, `target` and `message`.
+    /// An object with `time`, `level`, `target` and `message`, and a member for each `key=value` at the message's end.
     Json,
 }
 
@@ -45,13 +46,34 @@ impl Format {
                 line.push_str(level.as_str());
                 line.push_str("\",\"target\":\"");
                 self.escape(&mut line, &target);
-                line.push_str("\",\"message\":\"");
-                self.escape(&mut line, message);
-                line.push_str("\"}");
+                line.push('"');
+                self.members(&mut line, message);
+                line.push('}');
             }
         }
         line.push('\n');
         line
+    }
+
+    fn members(self, line: &mut String, message: &dyn Display) {
+        let mut bounded = Bounded::default();
+        // What could not be printed is missing from it.
+        let is_printed = write!(bounded, "{message}").is_ok();
+        debug_assert!(is_printed, "a message can be printed");
+        let split = fields::split(&bounded.text, &RESERVED);
+        line.push_str(",\"message\":\"");
+        self.escape(line, &split.text);
+        line.push('"');
+        for (key, value) in split.pairs {
+            line.extend([",\"", key, "\":"]);
+            if fields::is_number(&value) {
+                line.push_str(&value);
+                continue;
+            }
+            line.push('"');
+            self.escape(line, &value);
+            line.push('"');
+        }
     }
 
     fn escape(self, line: &mut String, text: &dyn Display) {
@@ -86,6 +108,28 @@ impl<T: Display> Display for Quoted<T> {
             f.write_char(letter)?;
         }
         f.write_char('"')
+    }
+}
+
+/// Text up to the longest message; what is cut off is marked.
+#[derive(Default)]
+struct Bounded {
+    text: String,
+    is_cut: bool,
+}
+
+impl Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            if self.text.len() >= MESSAGE_BYTES_MAX && !self.is_cut {
+                self.text.push('…');
+                self.is_cut = true;
+            }
+            if !self.is_cut {
+                self.text.push(letter);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -141,6 +185,9 @@ fn stamp(time: SystemTime) -> String {
     )
 }
 
+/// The members that every object has.
+const RESERVED: [&str; 4] = ["time", "level", "target", "message"];
+
 /// Longer messages are cut.
 const MESSAGE_BYTES_MAX: usize = 4_096;
 
@@ -170,6 +217,19 @@ mod tests {
             "{\"time\":\"2026-11-22T17:40:39.123Z\",\"level\":\"INFO\",\"target\":\"corecast\",\
              \"message\":\"a \\\"b\\\" \\\\c\"}\n"
         );
+    }
+
+    #[test]
+    fn pairs_of_a_message_are_members_of_the_object() {
+        let json = line(
+            Format::Json,
+            "upstream stalled channel=7 silent_s=5.25 error=\"a \\\"b\\\"\" to=012",
+        );
+        let expected = "\"message\":\"upstream stalled\",\"channel\":7,\"silent_s\":5.25,\"error\":\"a \\\"b\\\"\",\"to\":\"012\"}\n";
+        assert!(json.ends_with(expected), "{json}");
+        let long = line(Format::Json, &format!("a b=\"{}\"", "x".repeat(10_000)));
+        assert!(long.len() < MESSAGE_BYTES_MAX + 128);
+        assert!(long.contains("\"message\":\"a b=\\\"xxx") && long.ends_with("x…\"}\n"));
     }
 
     #[test]

@@ -8,11 +8,13 @@
 //!                        full: dropped_lines + 1               failed: dropped_lines + 1
 //! ```
 
+mod fields;
 mod line;
 mod suppress;
 mod tail;
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +41,20 @@ pub struct Options {
     pub format: Format,
     /// The content of `RUST_LOG`: levels by module.
     pub filters: Option<String>,
+    /// Whether stderr is systemd's journal, which takes a line's priority from its begin.
+    pub is_journal: bool,
+}
+
+/// Whether stderr is the journal that `JOURNAL_STREAM` with this content tells of: the journal's own socket, and not what a
+/// script has put in its place.
+///
+/// Source: systemd.exec(5): device and inode with a colon between.
+#[must_use]
+pub fn is_journal(stream: Option<&str>) -> bool {
+    let Ok(stderr) = rustix::fs::fstat(io::stderr()) else {
+        return false;
+    };
+    stream == Some(&format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// Why nothing can be logged.
@@ -60,11 +76,11 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`]; nothing is logged then.
 pub fn install(options: &Options) -> Result<(), LogError> {
-    let format = options.format;
+    let style = Style::of(options);
     let (queue, lines) = sync_channel(QUEUE_LINES_MAX);
     thread::Builder::new()
         .name("log".into())
-        .spawn(move || write_lines(&lines, &mut io::stderr(), &DROPPED, format))
+        .spawn(move || write_lines(&lines, &mut io::stderr(), &DROPPED, style))
         .map_err(LogError::Thread)?;
     let gate = Gate::new(options, Box::new(LineQueue(queue.clone())));
     let most = gate.lines.filter();
@@ -136,7 +152,7 @@ struct Gate {
 
 impl Gate {
     fn new(options: &Options, out: Box<dyn Write + Send>) -> Self {
-        let format = options.format;
+        let style = Style::of(options);
         let filters = options
             .filters
             .as_deref()
@@ -151,12 +167,7 @@ impl Gate {
             options.level.is_none() && filters.is_some_and(|filters| filters.contains("glommio"));
         builder.target(Target::Pipe(out));
         builder.format(move |line, record| {
-            let text = format.line(
-                SystemTime::now(),
-                record.level(),
-                record.target(),
-                record.args(),
-            );
+            let text = style.line(record.level(), record.target(), record.args());
             line.write_all(text.as_bytes())
         });
         Self {
@@ -183,6 +194,41 @@ impl Log for Gate {
     fn flush(&self) {
         // A line that comes late is no reason to stop.
         flush();
+    }
+}
+
+/// How lines look here: their format, and what stands before it.
+#[derive(Clone, Copy)]
+struct Style {
+    format: Format,
+    has_priority: bool,
+}
+
+impl Style {
+    fn of(options: &Options) -> Self {
+        Self {
+            format: options.format,
+            has_priority: options.is_journal,
+        }
+    }
+
+    /// One event of now as one line, with its line break.
+    fn line(self, level: Level, target: &str, message: &dyn Display) -> String {
+        let line = self.format.line(SystemTime::now(), level, target, message);
+        match self.has_priority {
+            true => format!("<{}>{line}", priority(level)),
+            false => line,
+        }
+    }
+}
+
+/// Source: sd-daemon(3): the levels of syslog.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
     }
 }
 
@@ -217,7 +263,7 @@ impl Write for LineQueue {
 
 /// Writes lines until nobody can log any more. A line that cannot be written is counted and forgotten; the next one that
 /// can is followed by a line that says how many are missing.
-fn write_lines(queue: &Receiver<Entry>, out: &mut dyn Write, dropped: &AtomicU64, format: Format) {
+fn write_lines(queue: &Receiver<Entry>, out: &mut dyn Write, dropped: &AtomicU64, style: Style) {
     let mut told = 0;
     let mut is_torn = false;
     let mut kept = Kept::default();
@@ -242,7 +288,7 @@ fn write_lines(queue: &Receiver<Entry>, out: &mut dyn Write, dropped: &AtomicU64
         let lost = dropped.load(Ordering::Relaxed);
         if lost > told {
             let message = format_args!("log lines dropped lines={}", lost - told);
-            let line = format.line(SystemTime::now(), Level::Warn, module_path!(), &message);
+            let line = style.line(Level::Warn, module_path!(), &message);
             if put(out, line.as_bytes(), &mut is_torn).is_ok() {
                 told = lost;
             }
@@ -303,6 +349,41 @@ mod tests {
         assert!(lines.try_recv().is_err());
     }
 
+    const TEXT: Style = Style {
+        format: Format::Text,
+        has_priority: false,
+    };
+
+    #[test]
+    fn the_journal_is_told_how_grave_a_line_is() {
+        let style = |format| Style {
+            format,
+            has_priority: true,
+        };
+        let text = style(Format::Text);
+        for (level, expected) in [
+            (Level::Error, "<3>ERROR x\n"),
+            (Level::Warn, "<4>WARN x\n"),
+            (Level::Info, "<6>INFO x\n"),
+            (Level::Debug, "<7>DEBUG x\n"),
+            (Level::Trace, "<7>TRACE x\n"),
+        ] {
+            assert_eq!(text.line(level, "corecast", &"x"), expected);
+        }
+        let json = style(Format::Json).line(Level::Warn, "corecast", &"x");
+        assert!(json.starts_with("<4>{"), "{json}");
+    }
+
+    #[test]
+    fn stderr_is_the_journal_only_if_it_is_that_very_socket() {
+        let stderr = rustix::fs::fstat(io::stderr()).unwrap();
+        let (device, inode) = (stderr.st_dev, stderr.st_ino);
+        assert!(is_journal(Some(&format!("{device}:{inode}"))));
+        assert!(!is_journal(Some(&format!("{device}:{}", inode + 1))));
+        assert!(!is_journal(Some("")));
+        assert!(!is_journal(None));
+    }
+
     /// Takes and refuses bytes as it was told.
     struct Scripted {
         answers: std::vec::IntoIter<Result<usize, io::ErrorKind>>,
@@ -336,7 +417,7 @@ mod tests {
             answers: answers.into_iter(),
             taken: Vec::new(),
         };
-        write_lines(&receiver, &mut out, &dropped, Format::Text);
+        write_lines(&receiver, &mut out, &dropped, TEXT);
         (String::from_utf8(out.taken).unwrap(), dropped.into_inner())
     }
 
@@ -355,7 +436,7 @@ mod tests {
         queue.try_send(ask()).unwrap();
         drop(queue);
         let mut out = Vec::new();
-        write_lines(&receiver, &mut out, &AtomicU64::new(0), Format::Text);
+        write_lines(&receiver, &mut out, &AtomicU64::new(0), TEXT);
         let tail = AskedTail(answer).take().unwrap();
         assert_eq!(tail.lines, [(2, "INFO b".to_owned())]);
         assert_eq!(out, b"INFO a\nINFO b\n");
@@ -392,7 +473,7 @@ mod tests {
         queue.try_send(Entry::Line(b"one\n".into())).unwrap();
         let writer = thread::spawn(move || {
             let mut out = Vec::new();
-            write_lines(&receiver, &mut out, &AtomicU64::new(0), Format::Text);
+            write_lines(&receiver, &mut out, &AtomicU64::new(0), TEXT);
             out
         });
         assert!(flush_queue(&queue));
@@ -421,6 +502,7 @@ mod tests {
             level,
             format: Format::Text,
             filters: filters.map(Into::into),
+            is_journal: false,
         };
         let gate = Gate::new(&options, Box::new(io::sink()));
         gate.enabled(&Metadata::builder().level(of).target(target).build())

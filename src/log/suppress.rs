@@ -75,6 +75,12 @@ impl<C: Ord> Suppress<C> {
         }
     }
 
+    /// Whether events were withheld of which nobody has been told yet.
+    #[must_use]
+    pub fn is_withholding(&self) -> bool {
+        self.windows.values().any(|window| window.withheld > 0)
+    }
+
     /// Forgets the windows that are over; the answer is the causes that withheld events in them, each with how many.
     ///
     /// To be called about once a second, so that the count is told although the cause has gone quiet.
@@ -109,7 +115,9 @@ mod tests {
         assert_eq!(verdicts[..2], [Verdict::Write; 2]);
         assert_eq!(verdicts[2..], [Verdict::Withhold; 3]);
         assert_eq!(suppress.ended(999_999), []);
+        assert!(suppress.is_withholding());
         assert_eq!(suppress.ended(1_000_000), [("reset", 3)]);
+        assert!(!suppress.is_withholding());
         assert_eq!(suppress.ended(2_000_000), [], "told once");
     }
 

@@ -3,6 +3,7 @@
 //! What the operator decides belongs in `config`. The rule: glommio panics or kills the process where the kernel refuses it
 //! something, so it is never started where it would; and nothing here changes the host beyond this process's own limits.
 
+mod certificates;
 mod http_get;
 mod kernel;
 mod limits;
@@ -21,6 +22,7 @@ pub use http_get::status_of;
 pub use limits::{OpenFiles, raise_open_files};
 
 use crate::config::{Config, HiddenUrl, Listen, Upstream};
+use crate::supervisor::inherit::Inherited;
 
 /// One thing the environment must grant, and whether it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,18 +143,23 @@ impl fmt::Display for PreflightError {
 
 impl std::error::Error for PreflightError {}
 
-/// Asks for everything that a start needs, and raises this process's limits as far as they go.
+/// Asks for everything that a start needs, and raises this process's limits as far as they go. Where sockets are inherited,
+/// no port is asked for.
 ///
 /// Blocks for up to 2 s while an earlier instance's memory is still being given back: to be called before any shard runs.
 ///
 /// # Errors
 /// [`PreflightError`] with every refusal; nothing was started.
-pub fn check_start(config: &Config, shards: usize) -> Result<Granted, PreflightError> {
+pub fn check_start(
+    config: &Config,
+    shards: usize,
+    inherited: &Inherited,
+) -> Result<Granted, PreflightError> {
     let open_files = raise_open_files();
     let mut requirements = host(config, shards);
     let connections = limits::connections(config, shards, open_files.now);
     requirements.push(limits::open_files(config, open_files, connections));
-    requirements.extend(ports(config));
+    requirements.extend(ports(config, inherited));
     let failures: Vec<_> = requirements
         .iter()
         .filter(|one| one.is_failure())
@@ -183,8 +190,9 @@ pub fn doctor(config: &Config, shards: usize) -> Vec<Requirement> {
     let mut requirements = host(config, shards);
     requirements.push(limits::open_files(config, open_files, connections));
     requirements.push(kernel::seccomp());
-    requirements.extend(ports(config));
+    requirements.extend(ports(config, &Inherited::default()));
     requirements.push(engine(config));
+    requirements.extend(certificates::are_there(config));
     requirements.push(clock(SystemTime::now()));
     requirements
 }
@@ -247,12 +255,15 @@ fn pinning() -> Requirement {
     }
 }
 
-fn ports(config: &Config) -> Vec<Requirement> {
-    let listeners = config.server.listen.iter().map(|listen| match listen {
+fn ports(config: &Config, inherited: &Inherited) -> Vec<Requirement> {
+    let own = config.server.listen.iter();
+    let own = own.filter(|_| inherited.viewers.is_empty());
+    let listeners = own.map(|listen| match listen {
         Listen::Tcp(address) => port::is_free(*address, LISTEN_KEY),
         Listen::Unix(path) => socket_file::is_free(path, LISTEN_KEY),
     });
-    let admin = std::iter::once_with(|| port::is_free(config.admin.listen, "admin.listen"));
+    let admin = Some(config.admin.listen).filter(|_| inherited.admin.is_none());
+    let admin = admin.map(|address| port::is_free(address, "admin.listen"));
     listeners.chain(admin).collect()
 }
 

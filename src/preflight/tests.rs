@@ -17,7 +17,7 @@ fn config_on(listener: &TcpListener) -> Config {
 #[test]
 fn a_start_is_granted_where_the_tests_run() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let granted = check_start(&config_on(&listener), 1).unwrap();
+    let granted = check_start(&config_on(&listener), 1, &Inherited::default()).unwrap();
     assert!(granted.connections > 0);
     assert!(granted.open_files.now >= granted.open_files.before);
 }
@@ -28,7 +28,7 @@ fn a_port_in_use_stops_the_start_and_is_named_with_a_cure() {
     let mut config = config_on(&listener);
     let taken = listener.local_addr().unwrap();
     config.server.listen.push(taken.into());
-    let error = check_start(&config, 1).unwrap_err();
+    let error = check_start(&config, 1, &Inherited::default()).unwrap_err();
     let message = error.to_string();
     assert_eq!(error.failures().len(), 1, "{message}");
     assert!(

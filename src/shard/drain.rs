@@ -24,6 +24,8 @@ pub struct Drain {
     has_begun: Cell<bool>,
     is_asked: Cell<bool>,
     asked: Wakers,
+    /// Signalled when it begins.
+    pub begun: Wakers,
 }
 
 impl Drain {
@@ -69,8 +71,11 @@ pub async fn run(shard: &Rc<Shard>, signals: OwnedFd) {
 
 async fn wind_down(shard: &Rc<Shard>) {
     shard.drain.has_begun.set(true);
+    shard.drain.begun.wake_all();
     let drain = shard.config().server.drain;
     if shard.index == 0 {
+        let limit = drain + VIEWERS_END + HOMES_END + EXIT_SLACK;
+        shard.process.supervisor.stopping(limit);
         let viewers = shard.process.viewers.taken();
         log::info!("draining viewers={viewers} drain_ms={}", drain.as_millis());
         let text = format!("{viewers} viewers have {} ms", drain.as_millis());
@@ -108,6 +113,9 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// How long viewers have for ending at a packet boundary once the deadline has come.
 const VIEWERS_END: Duration = Duration::from_millis(1500);
+
+/// What a supervisor is asked to allow for beside.
+const EXIT_SLACK: Duration = Duration::from_secs(5);
 
 /// How long fetches have for stopping their engine sessions.
 const HOMES_END: Duration = Duration::from_millis(4500);

@@ -1,4 +1,4 @@
-//! Adopting descriptors: listeners, accepted sockets, the signal pipe; and the two options that no library knows.
+//! Adopting descriptors: listeners, accepted and inherited sockets, the signal pipe; and the options that no library knows.
 //!
 //! One of the two modules with `unsafe`: glommio's types can only be made from raw descriptors, and offer theirs only
 //! raw. Every function here takes or lends an owned descriptor, so that nothing is closed twice or too early.
@@ -10,8 +10,11 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_lite::AsyncReadExt;
 use glommio::net::{TcpListener, TcpStream, UnixStream};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 use crate::admin::viewers::Tcp;
 
@@ -22,7 +25,50 @@ pub fn pair_end(socket: OwnedFd) -> UnixStream {
     unsafe { UnixStream::from_raw_fd(socket.into_raw_fd()) }
 }
 
-/// Gives a connection that another shard has accepted to this one.
+/// Takes over the first `count` descriptors that this process was begun with, beside the standard streams.
+///
+/// To be called before the process opens descriptors that stay open: a number that was not inherited must be found free.
+/// Children do not get them.
+///
+/// # Errors
+/// What the system says of one that is not there, or that they were taken before; none is taken then.
+pub fn inherited(count: usize) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    let numbers: Vec<RawFd> = (INHERITED_FIRST..)
+        .take(count)
+        .filter_map(|number| RawFd::try_from(number).ok())
+        .collect();
+    for number in &numbers {
+        // SAFETY: no more is asked than whether the number is in use, and that it is closed at the next exec.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(*number) };
+        fcntl_getfd(descriptor)?;
+        fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+    }
+    if TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let adopt = |number: &RawFd| {
+        // SAFETY: the descriptor is open, was there before this program ran, and is adopted only this once.
+        unsafe { OwnedFd::from_raw_fd(*number) }
+    };
+    Ok(numbers.iter().map(adopt).collect())
+}
+
+/// Waits until there may be a connection to accept at a listening socket.
+///
+/// Cancel safety: dropping it ends the wait; no connection is taken by it, so none is lost.
+///
+/// # Errors
+/// No descriptor is left to wait with.
+pub async fn acceptable(listener: BorrowedFd<'_>) -> io::Result<()> {
+    // glommio waits for a new socket to be readable before it reads, and reading one that listens takes nothing and fails.
+    let mut waiting = pair_end(listener.try_clone_to_owned()?);
+    let read = waiting.read(&mut [0; 1]).await;
+    debug_assert!(read.is_err(), "a listening socket has nothing to read");
+    Ok(())
+}
+
+/// Gives a connection that was accepted elsewhere than by glommio to this shard.
 #[must_use]
 pub fn connection(socket: OwnedFd) -> TcpStream {
     // SAFETY: the descriptor is open and ours alone; the stream becomes its only owner.
@@ -63,6 +109,8 @@ pub fn set_receive_least(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()>
     }
 }
 
+/// The first descriptor after the standard streams.
+pub const INHERITED_FIRST: usize = 3;
 /// What the kernel knows of a TCP connection; `None` for a socket that is none.
 ///
 /// The caller sees to it that the number still means the connection.

@@ -16,6 +16,7 @@ pub mod reload;
 pub mod start;
 mod sweep;
 mod timed;
+mod watch;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -44,7 +45,8 @@ use crate::channel::relay::Relay;
 use crate::channel::table::{Seat, Table};
 use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, Epoch};
-use crate::config::{Config, Inputs, Listen};
+use crate::config::{Config, Front, Inputs, Listen};
+use crate::http::connection::Connection;
 use crate::metrics::{Labels, Sample, ShardCounters, families};
 use crate::segment;
 use crate::shard::drain::Drain;
@@ -54,8 +56,11 @@ pub use crate::shard::register::Offer;
 use crate::shard::register::Register;
 use crate::shard::reload::Reloads;
 use crate::shard::sweep::Sweep;
+use crate::supervisor::Supervisor;
+use crate::supervisor::heartbeat::Heartbeats;
 use crate::upstream::connect::Connector;
 use crate::upstream::provider::{self, Providers};
+use crate::viewer::farewell::{self, Farewells};
 use crate::viewer::roster::Roster;
 use crate::{admin, guide, http, playlist};
 
@@ -74,12 +79,24 @@ pub struct Process {
     pub viewers: Arc<Permits>,
     /// What the configuration is read from.
     pub inputs: Inputs,
+    /// Signs of life of the shards.
+    pub heartbeats: Heartbeats,
+    /// Who is told how the process stands.
+    pub supervisor: Supervisor,
     /// Shards that still have something to finish before the process may end.
     pub unfinished_shards: AtomicUsize,
     /// The time line.
     pub epoch: Epoch,
     /// When the process started.
     pub started: SystemTime,
+}
+
+impl Process {
+    /// How the process stands, for a supervisor to show.
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("viewers={}", self.viewers.taken())
+    }
 }
 
 /// What a shard is given to start with.
@@ -93,13 +110,22 @@ pub struct Setup {
     /// Its ends of the feeds.
     pub ends: Ends,
     /// Its listening sockets for viewers.
-    pub listeners: Vec<OwnedFd>,
+    pub listeners: Vec<Door>,
     /// The operator's listening socket; shard 0 has it.
-    pub admin: Option<OwnedFd>,
+    pub admin: Option<Door>,
     /// Carries one byte for each request to stop.
     pub signals: OwnedFd,
     /// Carries one byte for each request to read the configuration again; shard 0 has it.
     pub hangups: Option<OwnedFd>,
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum Door {
+    /// Every shard has it, and so has the supervisor.
+    Inherited(OwnedFd),
+    /// This shard's own.
+    Own(OwnedFd),
 }
 
 /// One shard, as its own tasks see it.
@@ -144,6 +170,8 @@ pub struct Shard {
     pub guide: guide::Held,
     /// Its viewers now.
     pub viewers: Cell<usize>,
+    /// What is said of those that end.
+    pub farewells: Farewells,
     /// Signalled when another configuration has come into use.
     pub configured: Wakers,
     /// The configuration in use.
@@ -162,37 +190,14 @@ pub struct Shard {
 pub async fn run(setup: Setup, ready: impl FnOnce()) {
     let shards = setup.ends.shards();
     let (feeds, inlets) = setup.ends.connect().await;
-    let config = Arc::clone(&setup.register.config);
-    let shard = Rc::new(Shard {
-        index: setup.index,
+    let shard = Rc::new(Shard::new(
+        setup.index,
         shards,
-        clock: Clock::new(setup.process.epoch),
-        counters: ShardCounters::default(),
+        setup.process,
+        setup.register,
         feeds,
-        table: Rc::new(Table::default()),
-        logins: Logins::new(),
-        attendance: Attendance::default(),
-        throttle: RefCell::new(Throttle::new()),
-        drain: Drain::default(),
-        scrapes: Scrapes::default(),
-        desk: Desk::default(),
-        storms: Storms::default(),
-        roster: Roster::new(fastrand::u32(..)),
-        reloads: Reloads::new(setup.process.started),
-        connector: Connector::new(),
-        providers: Providers::default(),
-        guide: guide::Held::default(),
-        viewers: Cell::new(0),
-        configured: Wakers::default(),
-        register: RefCell::new(setup.register),
-        load: RefCell::default(),
-        sweep: Sweep::default(),
-        batched: Wakers::default(),
-        next_turn_us: Cell::new(u64::MAX),
-        tasks: Gate::new(),
-        process: Arc::clone(&setup.process),
-    });
-    shard.counters.offer(&config.channels, 0);
+    ));
+    shard.counters.offer(&shard.config().channels, 0);
     let mut tasks = keep_time(&shard);
     if shard.index == 0 {
         tasks.extend(keep_lists(&shard));
@@ -205,27 +210,34 @@ pub async fn run(setup: Setup, ready: impl FnOnce()) {
             },
         )));
     }
-    let listeners = setup.listeners.into_iter();
-    tasks.extend(listeners.map(|listener| glommio::spawn_local(accept_viewers(&shard, listener))));
+    let doors = setup.listeners.into_iter();
+    tasks.extend(doors.map(|door| {
+        let front = |shard: &Shard| Arc::clone(&shard.config().server.front);
+        let permits = &shard.process.connections;
+        serve(&shard, door, true, permits, front, http::live::answer)
+    }));
     if let Some(hangups) = setup.hangups {
         tasks.push(glommio::spawn_local(reload::on_hangups(
             Rc::clone(&shard),
             hangups,
         )));
     }
-    if let Some(listener) = setup.admin {
-        tasks.push(glommio::spawn_local(http::accept::run(
-            Rc::clone(&shard),
-            listener,
-            Arc::clone(&setup.process.admin_connections),
+    tasks.extend(setup.admin.map(|door| {
+        let permits = &shard.process.admin_connections;
+        serve(
+            &shard,
+            door,
+            false,
+            permits,
             |_| Arc::default(),
             admin::answer,
-        )));
-    }
+        )
+    }));
     ready();
     drain::run(&shard, setup.signals).await;
     shard.desk.live.end();
     shard.clock.limit(TASKS_END, shard.tasks.close()).await;
+    shard.farewells.say_withheld(u64::MAX);
 }
 
 /// Starts the tasks that wait for a time or for somebody to come.
@@ -236,20 +248,39 @@ fn keep_time(shard: &Rc<Shard>) -> Vec<Task<()>> {
         glommio::spawn_local(timed::retry_feeds(Rc::clone(shard))),
         glommio::spawn_local(timed::end_lingers(Rc::clone(shard))),
         glommio::spawn_local(timed::send_overdue(Rc::clone(shard))),
+        glommio::spawn_local(timed::beat(Rc::clone(shard))),
+        glommio::spawn_local(farewell::say_overdue(Rc::clone(shard))),
         glommio::spawn_local(attendance::confirm(Rc::clone(shard))),
         glommio::spawn_local(provider::settle(Rc::clone(shard))),
     ]
 }
 
-/// Accepts viewers for as long as the shard runs.
-fn accept_viewers(shard: &Rc<Shard>, listener: OwnedFd) -> impl Future<Output = ()> + use<> {
-    http::accept::run(
-        Rc::clone(shard),
-        listener,
-        Arc::clone(&shard.process.connections),
-        |shard| Arc::clone(&shard.config().server.front),
-        http::live::answer,
-    )
+/// Accepts at a door; where its socket is inherited, until the shard drains if the next process is to go on there.
+fn serve<F>(
+    shard: &Rc<Shard>,
+    door: Door,
+    ends_at_drain: bool,
+    permits: &Arc<Permits>,
+    front: fn(&Shard) -> Arc<Front>,
+    answer: fn(Rc<Shard>, Connection) -> F,
+) -> Task<()>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let (shard, permits) = (Rc::clone(shard), Arc::clone(permits));
+    match door {
+        Door::Inherited(socket) => glommio::spawn_local(http::accept::shared::run(
+            shard,
+            socket,
+            ends_at_drain,
+            permits,
+            front,
+            answer,
+        )),
+        Door::Own(socket) => {
+            glommio::spawn_local(http::accept::run(shard, socket, permits, front, answer))
+        }
+    }
 }
 
 /// The tasks of shard 0 for what is fetched beside channels.
@@ -261,6 +292,45 @@ fn keep_lists(shard: &Rc<Shard>) -> [Task<()>; 2] {
 }
 
 impl Shard {
+    fn new(
+        index: usize,
+        shards: usize,
+        process: Arc<Process>,
+        register: Arc<Register>,
+        feeds: Feeds,
+    ) -> Self {
+        Self {
+            index,
+            shards,
+            clock: Clock::new(process.epoch),
+            counters: ShardCounters::default(),
+            feeds,
+            table: Rc::new(Table::default()),
+            logins: Logins::new(),
+            attendance: Attendance::default(),
+            throttle: RefCell::new(Throttle::new()),
+            drain: Drain::default(),
+            scrapes: Scrapes::default(),
+            desk: Desk::default(),
+            storms: Storms::default(),
+            roster: Roster::new(fastrand::u32(..)),
+            reloads: Reloads::new(process.started),
+            connector: Connector::new(),
+            providers: Providers::default(),
+            guide: guide::Held::default(),
+            viewers: Cell::new(0),
+            farewells: Farewells::default(),
+            configured: Wakers::default(),
+            register: RefCell::new(register),
+            load: RefCell::default(),
+            sweep: Sweep::default(),
+            batched: Wakers::default(),
+            next_turn_us: Cell::new(u64::MAX),
+            tasks: Gate::new(),
+            process,
+        }
+    }
+
     /// The configuration in use on this shard. Whoever holds it keeps it, however often it is replaced meanwhile.
     #[must_use]
     pub fn config(&self) -> Arc<Config> {

@@ -1,7 +1,7 @@
 //! How many connections and viewers the whole process may have at once.
 //!
 //! Shards share nothing but messages and a few counts of the process: these, touched once when a connection or a viewer
-//! begins and once when it ends, and how many shards have drained.
+//! begins and once when it ends, how many shards have drained, and when each was last seen to live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

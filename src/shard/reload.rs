@@ -118,7 +118,10 @@ pub async fn reload(shard: &Rc<Shard>) -> Result<Summary, Refused> {
     let Ok(_turn) = shard.reloads.turn.acquire_permit(1).await else {
         return Err(Refused::Draining);
     };
+    let process = &shard.process;
+    process.supervisor.reloading();
     let reloaded = replace(shard).await;
+    process.supervisor.ready(&process.status());
     shard.counters.reloaded(match reloaded {
         Ok(_) => Reload::Ok,
         Err(_) => Reload::Refused,

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::SystemTime;
 
@@ -26,10 +26,15 @@ use crate::http::unix::{self, SocketFile};
 use crate::shard::permits::Permits;
 use crate::shard::placement::Placement;
 use crate::shard::register::Register;
-use crate::shard::{self, Process, Setup, feed};
+use crate::shard::watch::{LOOK, Watch};
+use crate::shard::{self, Door, Process, Setup, feed};
+use crate::supervisor::Supervisor;
+use crate::supervisor::heartbeat::Heartbeats;
+use crate::supervisor::inherit::Inherited;
 
 /// Serves until the process is asked to stop and has drained. `inputs` is what `config` was read from and is read from
-/// again for each byte of `hangups`; `connections_max` is what the open files allow.
+/// again for each byte of `hangups`; `connections_max` is what the open files allow; `inherited` takes the place of the
+/// sockets that the configuration names.
 ///
 /// # Errors
 /// [`ServeError`]: what the system refused, or which shard ended by itself.
@@ -39,11 +44,13 @@ pub fn serve(
     hangups: OwnedFd,
     placement: &Placement,
     connections_max: usize,
+    inherited: Inherited,
 ) -> Result<(), ServeError> {
     let shards = placement.cpus.len();
-    let doors = Doors::open(&config, shards)?;
+    let doors = Doors::open(&config, shards, inherited)?;
     let ready = doors.ready_line(&config, shards);
     let watch = doors.watch_line(&config);
+    let epoch = Epoch::begin();
     let process = Arc::new(Process {
         listen: doors.addresses.clone(),
         connections: Permits::new(connections(&config, shards).min(connections_max)),
@@ -51,8 +58,10 @@ pub fn serve(
         admin_connections: Permits::new(ADMIN_CONNECTIONS),
         viewers: Permits::new(config.server.viewers_max),
         inputs,
+        heartbeats: Heartbeats::new(shards, epoch.now_us()),
+        supervisor: Supervisor::of(|name| std::env::var_os(name)),
         unfinished_shards: AtomicUsize::new(shards),
-        epoch: Epoch::begin(),
+        epoch,
         started: SystemTime::now(),
     });
     let register = Arc::new(Register::new(config, shards));
@@ -77,7 +86,10 @@ pub fn serve(
         start(setup, *cpu, &report)?;
     }
     drop(report);
-    let served = wait(&reports, shards, &ready, &watch);
+    let served = wait(&process, &reports, shards, || {
+        log::info!("{ready}");
+        log::info!("{watch}");
+    });
     drop(doors.files);
     served
 }
@@ -118,19 +130,33 @@ struct Doors {
     /// Where viewers connect, with real ports.
     addresses: Vec<Listen>,
     /// Per shard, a socket for each address; those of Unix sockets are shard 0's.
-    sockets: Vec<Vec<OwnedFd>>,
+    sockets: Vec<Vec<Door>>,
     /// The files of Unix sockets, there for as long as something listens.
     files: Vec<SocketFile>,
     admin_address: SocketAddr,
-    admin: OwnedFd,
+    admin: Door,
 }
 
 impl Doors {
-    fn open(config: &Config, shards: usize) -> Result<Self, ListenError> {
+    fn open(config: &Config, shards: usize, inherited: Inherited) -> Result<Self, ListenError> {
         let mut addresses = Vec::new();
-        let mut sockets: Vec<Vec<OwnedFd>> = (0..shards).map(|_| Vec::new()).collect();
+        let mut sockets: Vec<Vec<Door>> = (0..shards).map(|_| Vec::new()).collect();
         let mut files = Vec::new();
-        for wanted in &config.server.listen {
+        let wanted = match inherited.viewers.is_empty() {
+            true => &config.server.listen[..],
+            false => &[],
+        };
+        for (listen, socket) in inherited.viewers {
+            for of_shard in &mut sockets {
+                let copy = socket.try_clone().map_err(|source| {
+                    let listen = listen.clone();
+                    ListenError::Inherited { listen, source }
+                })?;
+                of_shard.push(Door::Inherited(copy));
+            }
+            addresses.push(listen);
+        }
+        for wanted in wanted {
             let (real, all) = match wanted {
                 Listen::Tcp(address) => {
                     let (real, all) = accept::listen(*address, shards)?;
@@ -144,13 +170,20 @@ impl Doors {
             };
             addresses.push(real);
             for (of_shard, socket) in sockets.iter_mut().zip(all) {
-                of_shard.push(socket);
+                of_shard.push(Door::Own(socket));
             }
         }
-        let (admin_address, admin) = accept::listen(config.admin.listen, 1)?;
-        let admin = admin.into_iter().next().ok_or(ListenError::InUse {
-            address: admin_address,
-        })?;
+        let (admin_address, admin) = match inherited.admin {
+            Some((address, socket)) => (address, Door::Inherited(socket)),
+            None => {
+                let (address, sockets) = accept::listen(config.admin.listen, 1)?;
+                let first = sockets.into_iter().next();
+                (
+                    address,
+                    Door::Own(first.ok_or(ListenError::InUse { address })?),
+                )
+            }
+        };
         Ok(Self {
             addresses,
             sockets,
@@ -250,23 +283,31 @@ fn tell(report: &Sender<Report>, what: Report) {
     }
 }
 
+/// Waits for every shard to end; `say_ready` is called once all of them listen.
 fn wait(
+    process: &Arc<Process>,
     reports: &Receiver<Report>,
     shards: usize,
-    ready: &str,
-    watch: &str,
+    say_ready: impl Fn(),
 ) -> Result<(), ServeError> {
     let (mut listening, mut ended) = (0, 0);
+    let mut watch = Watch::new(process, shards);
     while ended < shards {
-        match reports.recv() {
+        match reports.recv_timeout(LOOK) {
             Ok(Report::Ready) => {
                 listening += 1;
                 if listening == shards {
-                    log::info!("{ready}");
-                    log::info!("{watch}");
+                    say_ready();
+                    process.supervisor.ready(&process.status());
                 }
             }
-            Ok(Report::Ended { in_order: true, .. }) => ended += 1,
+            Ok(Report::Ended {
+                index,
+                in_order: true,
+            }) => {
+                process.heartbeats.ended(index);
+                ended += 1;
+            }
             Ok(Report::Ended {
                 index,
                 in_order: false,
@@ -275,7 +316,9 @@ fn wait(
                 index,
                 in_order: false,
             }) => return Err(ServeError::ShardEnded { index }),
-            Err(_) => break,
+            Err(RecvTimeoutError::Timeout) if listening == shards => watch.look(),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     log::info!("stopped");

@@ -1,6 +1,6 @@
 //! What a shard does when a time has come: sends again, leaves channels, visits viewers whose turn has passed.
 //!
-//! Each is a task for as long as the shard runs. The rule: while nothing is due, nothing wakes up.
+//! Each is a task for as long as the shard runs. The rule: while nothing is due, nothing wakes up but the sign of life.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -62,6 +62,19 @@ pub(super) async fn send_overdue(shard: Rc<Shard>) {
         }
     }
 }
+
+/// Leaves a sign of life now and then, for as long as this executor and its clock run.
+#[expect(clippy::infinite_loop, reason = "a task that ends with its shard")]
+pub(super) async fn beat(shard: Rc<Shard>) {
+    loop {
+        let now_us = shard.clock.now_us();
+        shard.process.heartbeats.beat(shard.index, now_us);
+        shard.clock.after(BEAT).await;
+    }
+}
+
+/// How often a shard leaves a sign of life.
+const BEAT: Duration = Duration::from_millis(500);
 
 /// How often what waits is tried again.
 const TICK: Duration = Duration::from_millis(10);

@@ -3,14 +3,16 @@
 //! A viewer is one task with a place and a socket; it has no queue, waits alone when its socket is full, and nobody
 //! waits for it. While it has all there is, its outlet is visited without the task. What goes out next is `place`, where
 //! it starts and how fast is `burst`, one step is `outlet`, what happens when it falls behind is `slow`, the call itself
-//! is `send`.
+//! is `send`, what is said of it at its end `tally`.
 
 pub mod burst;
+pub mod farewell;
 pub mod outlet;
 pub mod place;
 pub mod roster;
 pub mod send;
 pub mod slow;
+pub mod tally;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -37,6 +39,7 @@ use crate::viewer::burst::Start;
 use crate::viewer::outlet::{Outlet, Step, VISIT_BYTES};
 use crate::viewer::place::{Fall, Place};
 use crate::viewer::roster::{Caller, Listed};
+use crate::viewer::tally::Farewell;
 
 /// A viewer that is being sent a channel.
 ///
@@ -115,9 +118,16 @@ impl Viewer {
     /// Tells the log and the operator how it ended.
     fn note_end(&self, end: ViewerEnd) {
         let (channel, entry) = (self.seat.relay().id, &self.listed.entry);
-        let watched_us = self.shard.clock.now_us() - entry.caller.asked_us;
-        let (seconds, bytes) = (watched_us / 1_000_000, entry.sent_bytes());
-        log::debug!("viewer end channel={channel} reason={end} seconds={seconds} bytes={bytes}");
+        let now_us = self.shard.clock.now_us();
+        let watched_us = now_us.saturating_sub(entry.caller.asked_us);
+        let line = Farewell {
+            channel,
+            end,
+            lasted_us: watched_us,
+            tally: &self.outlet.tally(),
+        };
+        self.shard.farewells.say(channel.into(), end, &line, now_us);
+        let seconds = watched_us / 1_000_000;
         let (shard, address) = (self.shard.index, entry.caller.address);
         let viewer = || format!("viewer {shard}-{:x} at {address}", entry.number);
         tell::often(

@@ -15,6 +15,7 @@ use crate::config::SlowPolicy;
 use crate::metrics::{ChannelCounters, ViewerEnd};
 use crate::viewer::place::{Fall, Next, Place};
 use crate::viewer::roster::Entry;
+use crate::viewer::tally::Tally;
 use crate::viewer::{gone, send};
 
 /// Where a viewer's bytes go out.
@@ -26,7 +27,10 @@ pub struct Outlet {
     entry: Rc<Entry>,
     /// What was closed before is its burst and says nothing about fan-out.
     live_us: Cell<u64>,
-    has_media: Cell<bool>,
+    /// Time from its request to its first media.
+    first_byte_us: Cell<Option<u64>>,
+    /// Furthest behind live that it was, in media time.
+    lag_max_us: Cell<u64>,
 }
 
 /// What one step came to.
@@ -55,7 +59,8 @@ impl Outlet {
             stream: RefCell::new(stream),
             place: RefCell::new(place),
             live_us: Cell::new(entry.caller.asked_us),
-            has_media: Cell::new(false),
+            first_byte_us: Cell::new(None),
+            lag_max_us: Cell::new(0),
             entry,
         }
     }
@@ -86,6 +91,7 @@ impl Outlet {
             },
             Next::Run(run) => {
                 counters.lag.observe(lag_us);
+                self.lag_max_us.set(self.lag_max_us.get().max(lag_us));
                 let sent = match cx {
                     Some(cx) => send::poll_send_run(&mut stream, cx, &run, send_calls),
                     None => send::try_send_run(&stream, &run, send_calls),
@@ -134,6 +140,19 @@ impl Outlet {
         self.place.borrow_mut().end();
     }
 
+    /// What the viewer has got so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let (skips, skipped_bytes) = self.entry.skipped();
+        Tally {
+            sent_bytes: self.entry.sent_bytes(),
+            first_byte_us: self.first_byte_us.get(),
+            lag_max_us: self.lag_max_us.get(),
+            skips,
+            skipped_bytes,
+        }
+    }
+
     /// Counts how long media took; `closed_us` belongs to the newest chunk that has gone out whole.
     fn note_media(&self, news: &News<'_>, closed_us: Option<u64>, was_in_burst: bool) {
         let counters = news.counters;
@@ -147,8 +166,9 @@ impl Outlet {
             counters.fanout_delay.observe(delay_us);
             news.recent.delayed(delay_us);
         }
-        if !self.has_media.replace(true) {
+        if self.first_byte_us.get().is_none() {
             let waited_us = now_us.saturating_sub(self.entry.caller.asked_us);
+            self.first_byte_us.set(Some(waited_us));
             counters.first_byte.observe(waited_us);
         }
     }

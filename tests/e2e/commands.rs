@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::launch::{Launch, PASSWORD};
 use crate::server::Server;
+use crate::tls::Authority;
 
 #[test]
 fn bad_command_line_is_64() {
@@ -143,6 +144,34 @@ fn doctor_names_each_requirement_and_its_cure() {
             .lines()
             .any(|line| line.contains(&taken.local_addr().unwrap().port().to_string())),
         "{ill:?}"
+    );
+}
+
+#[test]
+fn doctor_looks_for_certificates_where_an_upstream_needs_them() {
+    let told = |url: &str, file: &str| {
+        let launch = Launch::new(&Config::new().channel(7, &[url.to_owned()]));
+        let launch = launch
+            .environment("SSL_CERT_FILE", file)
+            .environment("SSL_CERT_DIR", "");
+        launch.argument("doctor").run().output
+    };
+    let missing = told("https://192.0.2.1/a.ts", "/dev/null");
+    let cure = "https upstreams will fail: apt-get install ca-certificates";
+    assert!(
+        missing.contains("warn certificates: ") && missing.contains(cure),
+        "{missing}"
+    );
+    let unneeded = told("http://192.0.2.1/a.ts", "/dev/null");
+    assert!(!unneeded.contains("certificates"), "{unneeded}");
+    let authority = Authority::new();
+    let there = told(
+        "https://192.0.2.1/a.ts",
+        authority.certificate().to_str().unwrap(),
+    );
+    assert!(
+        there.contains("ok   certificates: authorities known: 1"),
+        "{there}"
     );
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub(crate) struct Launch {
     folder: Folder,
     environment: Vec<(OsString, OsString)>,
     namespace: Option<Arc<Netns>>,
+    inherited: Vec<OwnedFd>,
 }
 
 impl Launch {
@@ -42,6 +44,7 @@ impl Launch {
             folder: Folder::new(),
             environment: Vec::new(),
             namespace: None,
+            inherited: Vec::new(),
         }
     }
 
@@ -65,6 +68,33 @@ impl Launch {
         self
     }
 
+    /// With descriptors as systemd passes them on: one without a name, or two of these names.
+    ///
+    /// They reach the shell as its standard streams, and it gives them the numbers that the protocol wants; its own number
+    /// is that of the binary which takes its place.
+    pub(crate) fn inheriting(mut self, inherited: Vec<OwnedFd>, names: &str) -> Self {
+        let moves = match inherited.len() {
+            1 => "3<&0 0</dev/null",
+            2 => "3<&0 4<&1 0</dev/null 1>/dev/null",
+            other => panic!("{other} descriptors cannot be passed on"),
+        };
+        let count = inherited.len();
+        let script = format!(
+            "export LISTEN_PID=$$ LISTEN_FDS={count} LISTEN_FDNAMES={names}; exec \"$@\" {moves}"
+        );
+        self.program
+            .splice(0..0, ["sh", "-c", &script, "sh"].map(OsString::from));
+        self.inherited = inherited;
+        self
+    }
+
+    /// By another program, which is given the binary and its arguments after its own.
+    pub(crate) fn through(mut self, program: &[&str]) -> Self {
+        self.program
+            .splice(0..0, program.iter().map(OsString::from));
+        self
+    }
+
     /// Starts the binary and waits until it is ready.
     #[track_caller]
     pub(crate) fn start(self) -> Server {
@@ -78,7 +108,7 @@ impl Launch {
     pub(crate) fn start_silently(self) -> Running {
         let mut child = self
             .command()
-            .stdout(Stdio::null())
+            .stdout(self.inherited(1))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -171,7 +201,7 @@ impl Launch {
         command
             .args(&self.program[1..])
             .current_dir(&self.folder.0)
-            .stdin(Stdio::null());
+            .stdin(self.inherited(0));
         // The tests' own variables are none of the server's, which refuses those it does not know.
         let of_tests =
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CORECAST_"));
@@ -180,6 +210,13 @@ impl Launch {
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    fn inherited(&self, index: usize) -> Stdio {
+        match self.inherited.get(index) {
+            Some(descriptor) => descriptor.try_clone().unwrap().into(),
+            None => Stdio::null(),
+        }
     }
 }
 
@@ -214,6 +251,17 @@ impl Running {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits for a line of a process that may have ended already.
+    #[track_caller]
+    pub(crate) fn wait_ended_line(&self, text: &str) -> String {
+        let mut found = None;
+        crate::within(15_000, &format!("a log line with {text:?}"), || {
+            found = self.log().into_iter().find(|line| line.contains(text));
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// The log so far.

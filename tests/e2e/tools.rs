@@ -1,4 +1,4 @@
-//! Real programs around the server: curl, ffmpeg, ffprobe, haproxy, nginx, openssl. A missing one fails the test and names its package.
+//! Real programs around the server, from curl to prometheus. A missing one fails the test and names its package.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -23,9 +23,20 @@ pub(crate) fn run(tool: &str, arguments: &[&str]) -> Output {
 /// Starts a tool whose output is read when it has ended.
 #[track_caller]
 pub(crate) fn spawn(tool: &str, arguments: &[&str]) -> Child {
+    spawn_with(tool, arguments, Stdio::null())
+}
+
+/// The same with something to read.
+#[track_caller]
+pub(crate) fn spawn_fed(tool: &str, arguments: &[&str]) -> Child {
+    spawn_with(tool, arguments, Stdio::piped())
+}
+
+#[track_caller]
+fn spawn_with(tool: &str, arguments: &[&str], input: Stdio) -> Child {
     let spawned = Command::new(tool)
         .args(arguments)
-        .stdin(Stdio::null())
+        .stdin(input)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
@@ -70,6 +81,8 @@ fn package(tool: &str) -> &str {
     match tool {
         "ffprobe" => "ffmpeg",
         "nginx" => "nginx-light",
+        "promtool" => "prometheus",
+        "systemd-analyze" | "systemd-socket-activate" => "systemd",
         _ => tool,
     }
 }
