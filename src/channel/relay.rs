@@ -153,6 +153,7 @@ impl Relay {
     ) -> usize {
         let news = News {
             ring: &self.ring.borrow(),
+            bits_per_second: self.bits_per_second.get(),
             counters: &self.counters,
             send_calls: &counters.send_calls,
             recent: &counters.recent,

@@ -24,6 +24,8 @@ pub trait Visit {
 pub struct News<'a> {
     /// The channel's history.
     pub ring: &'a Ring,
+    /// Its bit rate, once it is known.
+    pub bits_per_second: Option<u64>,
     /// What is counted for the channel on this shard.
     pub counters: &'a ChannelCounters,
     /// Calls that handed viewers bytes.
@@ -208,6 +210,7 @@ mod tests {
     fn visit(standing: &Standing, places_max: usize) -> usize {
         let news = News {
             ring: &Ring::new(1, 1),
+            bits_per_second: None,
             counters: &ChannelCounters::default(),
             send_calls: &Counter::default(),
             recent: &Recent::default(),

@@ -201,6 +201,7 @@ impl Viewer {
         let relay = self.seat.relay();
         let news = News {
             ring: &relay.ring(),
+            bits_per_second: relay.bits_per_second(),
             counters: &relay.counters,
             send_calls: &self.shard.counters.send_calls,
             recent: &self.shard.counters.recent,

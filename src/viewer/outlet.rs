@@ -25,6 +25,8 @@ pub struct Outlet {
     place: RefCell<Place>,
     /// Its entry in the roster.
     entry: Rc<Entry>,
+    /// Channels of a higher bit rate are not for its account; 0 is any.
+    bits_per_second_max: u64,
     /// What was closed before is its burst and says nothing about fan-out.
     live_us: Cell<u64>,
     /// Time from its request to its first media.
@@ -58,6 +60,11 @@ impl Outlet {
         Self {
             stream: RefCell::new(stream),
             place: RefCell::new(place),
+            bits_per_second_max: entry
+                .caller
+                .account
+                .as_ref()
+                .map_or(0, |account| account.bits_per_second_max),
             live_us: Cell::new(entry.caller.asked_us),
             first_byte_us: Cell::new(None),
             lag_max_us: Cell::new(0),
@@ -182,7 +189,9 @@ impl Outlet {
 
 impl Visit for Outlet {
     fn visit(&self, news: &News<'_>) -> Visited {
-        if self.place.borrow().is_in_burst() {
+        let is_too_much =
+            |rate: u64| self.bits_per_second_max != 0 && rate > self.bits_per_second_max;
+        if self.place.borrow().is_in_burst() || news.bits_per_second.is_some_and(is_too_much) {
             return Visited::Wakes;
         }
         let mut budget = VISIT_BYTES;
