@@ -2,7 +2,7 @@
 //!
 //! This crate is the server behind the `corecast` command. The modules stand in the order in which a byte travels:
 //!
-//! 1. [`upstream`]: one task per channel, on the channel's home shard, reads an AceStream engine, an HTTP source or the
+//! 1. [`upstream`]: one task per channel, on the channel's home shard, reads an AceStream engine, an HTTP server or the
 //!    built-in test pattern.
 //! 2. [`ts`]: finds packets in the bytes, cuts them into chunks of at most 174 packets, knows where a decoder can start.
 //! 3. [`segment`]: the memory that chunks lie in: written once, never changed, read from every shard.

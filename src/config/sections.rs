@@ -1,6 +1,7 @@
 //! The sections that stand once: `[server]`, `[admin]`, `[stream]`, `[engine]`.
 //!
-//! What may stand several times belongs in `entries.rs`, `accounts.rs` and `providers.rs`. The rule: each bound stands here and in `example.toml`, and nowhere else.
+//! What may stand several times belongs in `entries.rs`, `accounts.rs`, `guides.rs`, `playlists.rs` and `providers.rs`. The
+//! rule: each bound stands here and in `example.toml`, and nowhere else.
 
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;

@@ -95,7 +95,7 @@ impl Connection {
     }
 
     /// Reads the next request of a connection that is kept alive: the first within `limit`, later ones within
-    /// [`KEEP_ALIVE`].
+    /// `KEEP_ALIVE`.
     ///
     /// # Errors
     /// As [`Connection::read_request`]; after the first request silence is [`NoRequest::Gone`].
