@@ -13,7 +13,7 @@ use corecast::playlist::stock::stock;
 use corecast::preflight::State;
 use corecast::shard::placement::Placement;
 use corecast::shard::start::{self, ServeError};
-use corecast::supervisor::inherit::Inherited;
+use corecast::supervisor::inherit::{InheritError, Inherited};
 use corecast::upstream::error::Chain;
 use corecast::{log as own_log, preflight};
 
@@ -28,7 +28,9 @@ fn main() -> ExitCode {
 
 /// Serves until asked to stop.
 fn run(cli: &Cli) -> Exit {
-    // First of all: a request to reload that comes while the configuration is read must not end the process.
+    // Before anything is opened: what has no number of its own yet could be taken for what was inherited.
+    let inherited = Inherited::take(|name| std::env::var_os(name));
+    // Then: a request to reload that comes while the configuration is read must not end the process.
     let hangups = match start::hangups() {
         Ok(hangups) => hangups,
         Err(error) => {
@@ -47,13 +49,17 @@ fn run(cli: &Cli) -> Exit {
         cli::complain(&chain(&error));
         return Exit::Environment;
     }
-    let exit = serve(config, inputs, hangups);
+    let exit = serve(config, inputs, hangups, inherited);
     own_log::flush();
     exit
 }
 
-fn serve(mut config: Config, inputs: Inputs, hangups: OwnedFd) -> Exit {
-    let taken = Inherited::take(|name| std::env::var_os(name));
+fn serve(
+    mut config: Config,
+    inputs: Inputs,
+    hangups: OwnedFd,
+    taken: Result<Inherited, InheritError>,
+) -> Exit {
     let applied = taken.and_then(|inherited| inherited.apply(&mut config).map(|()| inherited));
     let inherited = match applied {
         Ok(inherited) => inherited,

@@ -215,9 +215,11 @@ impl Home {
     ///
     /// With the last one the fetch ends, and what it brought is history: who comes now waits for the next.
     pub fn unsubscribe(&self, shard: usize, channel: ChannelId, epoch: u64) {
-        let left = (shard, channel, epoch);
+        // An order to leave may replace an earlier one that was still on its way.
         let mut followers = self.followers.borrow_mut();
-        followers.retain(|known| (known.shard, known.channel, known.epoch) != left);
+        followers.retain(|known| {
+            (known.shard, known.channel) != (shard, channel) || known.epoch > epoch
+        });
         let is_last = followers.is_empty();
         drop(followers);
         if is_last {

@@ -34,7 +34,8 @@ pub async fn run(shard: Rc<Shard>) {
     let mut desk = Rc::new(Desk::default());
     let mut tasks: Vec<Task<()>> = Vec::new();
     loop {
-        let next = Desk::of(&shard.config(), &desk);
+        let config = shard.config();
+        let next = Desk::of(&config, &desk);
         if next.wanted != desk.wanted || next.cut != desk.cut {
             // No task may put anything on a desk that is gone.
             for task in tasks.drain(..) {
@@ -48,7 +49,10 @@ pub async fn run(shard: Rc<Shard>) {
         }
         // What is told of a channel beside its programmes may have changed, and that is a new guide too.
         free_beside(desk.publish(&shard));
-        shard.guide.reconfigured.next_event().await;
+        // Another may have come while tasks were cancelled.
+        while Arc::ptr_eq(&config, &shard.config()) {
+            shard.guide.reconfigured.next_event().await;
+        }
     }
 }
 

@@ -243,6 +243,10 @@ async fn watch(
     let Some(permit) = place(shard, pass.as_ref()).await else {
         return Err((connection, Refusal::Busy));
     };
+    // Another configuration may have come into use since it was asked for.
+    let Some(offer) = shard.offer(offer.id) else {
+        return Err((connection, Refusal::UnknownChannel));
+    };
     let seat = shard.sit(&offer);
     let limit = offer.limits.start_timeout * STARTS_MAX + START_SLACK;
     let relay = seat.relay();

@@ -75,16 +75,16 @@ fn renew_homes(shard: &Rc<Shard>, before: &Register, register: &Register) {
     let is_engine_moved = before.config.engine.url != register.config.engine.url;
     for home in homes.all() {
         // One that is not offered any more is left by those who follow it.
-        let Some(offer) = register.offer(home.id) else {
-            continue;
-        };
-        home.terms.take(&offer.name, &offer.limits);
-        let is_ace = |it: &Upstream| matches!(it, Upstream::Ace { .. });
-        let is_moved = is_engine_moved && offer.upstreams.iter().any(is_ace);
-        let is_changed = *home.terms.upstreams() != *offer.upstreams;
-        if is_moved || is_changed {
-            home.terms.change_upstreams(offer.upstreams);
-        }
+        let is_changed = register.offer(home.id).is_none_or(|offer| {
+            home.terms.take(&offer.name, &offer.limits);
+            let is_ace = |it: &Upstream| matches!(it, Upstream::Ace { .. });
+            let is_moved = is_engine_moved && offer.upstreams.iter().any(is_ace);
+            let is_changed = *home.terms.upstreams() != *offer.upstreams;
+            if is_moved || is_changed {
+                home.terms.change_upstreams(offer.upstreams);
+            }
+            is_changed
+        });
         // Whoever watches it under another name came for what it was.
         for alias in homes.aliases_of(home.id) {
             let offer = register.offer(alias.id);

@@ -35,7 +35,7 @@ impl Drain {
         self.has_begun.get()
     }
 
-    /// Asks for the drain from within the process; it counts as the first request to stop.
+    /// Asks for the drain from within the process; the first signal after it changes nothing.
     pub fn ask(&self) {
         self.is_asked.set(true);
         self.asked.wake_all();
@@ -56,9 +56,18 @@ pub async fn run(shard: &Rc<Shard>, signals: OwnedFd) {
         if signals.read(&mut byte).await.is_err() {
             log::error!("the request to stop could not be read: stopping");
         }
+        false
     };
-    signalled.or(shard.drain.until_asked()).await;
+    let asked = async {
+        shard.drain.until_asked().await;
+        true
+    };
+    let is_asked = signalled.or(asked).await;
     let second = async {
+        // Whoever asks by the API is followed by a supervisor, which sends the signal that it always sends.
+        if is_asked && signals.read(&mut byte).await.is_ok() {
+            log::info!("asked to stop while draining shard={}", shard.index);
+        }
         if signals.read(&mut byte).await.is_ok() {
             log::warn!(
                 "second request to stop: ending at once shard={}",

@@ -47,6 +47,7 @@ use crate::channel::wakers::Wakers;
 use crate::clock::{Clock, Epoch};
 use crate::config::{Config, Front, Inputs, Listen};
 use crate::http::connection::Connection;
+use crate::http::hand::Taken;
 use crate::metrics::{Labels, Sample, ShardCounters, families};
 use crate::segment;
 use crate::shard::drain::Drain;
@@ -79,6 +80,10 @@ pub struct Process {
     pub viewers: Arc<Permits>,
     /// What the configuration is read from.
     pub inputs: Inputs,
+    /// The viewers' listeners were inherited.
+    pub inherits_viewers: bool,
+    /// The operator's listener was inherited.
+    pub inherits_admin: bool,
     /// Signs of life of the shards.
     pub heartbeats: Heartbeats,
     /// Who is told how the process stands.
@@ -170,6 +175,8 @@ pub struct Shard {
     pub guide: guide::Held,
     /// Its viewers now.
     pub viewers: Cell<usize>,
+    /// Requests of other shards that it answers.
+    pub taken: Taken,
     /// What is said of those that end.
     pub farewells: Farewells,
     /// Signalled when another configuration has come into use.
@@ -319,6 +326,7 @@ impl Shard {
             providers: Providers::default(),
             guide: guide::Held::default(),
             viewers: Cell::new(0),
+            taken: Taken::default(),
             farewells: Farewells::default(),
             configured: Wakers::default(),
             register: RefCell::new(register),

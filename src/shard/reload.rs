@@ -19,12 +19,12 @@ use thiserror::Error;
 use crate::account::login;
 use crate::channel::wakers::Wakers;
 use crate::config::difference::{Difference, Exposed, Fixed};
-use crate::config::{Config, ConfigErrors, Inputs};
+use crate::config::{Config, ConfigErrors};
 use crate::metrics::Reload;
 use crate::playlist::stock::stock;
 use crate::shard::feed::Message;
 use crate::shard::register::Register;
-use crate::shard::{Shard, fd};
+use crate::shard::{Process, Shard, fd};
 
 /// What shard 0 knows of changes of configuration.
 pub struct Reloads {
@@ -166,8 +166,18 @@ struct Read {
 
 impl Read {
     /// Reads a configuration that takes the place of `in_use`. Blocks.
-    fn again(inputs: &Inputs, in_use: &Register) -> Result<Self, Refused> {
-        let (mut config, _) = Config::load(inputs)?;
+    fn again(process: &Process, in_use: &Register) -> Result<Self, Refused> {
+        let (mut config, _) = Config::load(&process.inputs)?;
+        // What was inherited takes the place of what is configured, as at the start.
+        if process.inherits_viewers {
+            config
+                .server
+                .listen
+                .clone_from(&in_use.config.server.listen);
+        }
+        if process.inherits_admin {
+            config.admin.listen = in_use.config.admin.listen;
+        }
         let fixed = config.keep_fixed(&in_use.config);
         config.admit_kept()?;
         let config = stock(config, &in_use.config.lists, login::unix_seconds());
@@ -188,7 +198,7 @@ async fn replace(shard: &Rc<Shard>) -> Result<Summary, Refused> {
         let (process, before) = (Arc::clone(&shard.process), shard.register());
         let in_use = Arc::clone(&before);
         let read = glommio::executor()
-            .spawn_blocking(move || Read::again(&process.inputs, &in_use))
+            .spawn_blocking(move || Read::again(&process, &in_use))
             .await?;
         if shard.register().version != before.version {
             continue;

@@ -47,6 +47,8 @@ pub fn serve(
     inherited: Inherited,
 ) -> Result<(), ServeError> {
     let shards = placement.cpus.len();
+    let inherits_viewers = !inherited.viewers.is_empty();
+    let inherits_admin = inherited.admin.is_some();
     let doors = Doors::open(&config, shards, inherited)?;
     let ready = doors.ready_line(&config, shards);
     let watch = doors.watch_line(&config);
@@ -58,6 +60,8 @@ pub fn serve(
         admin_connections: Permits::new(ADMIN_CONNECTIONS),
         viewers: Permits::new(config.server.viewers_max),
         inputs,
+        inherits_viewers,
+        inherits_admin,
         heartbeats: Heartbeats::new(shards, epoch.now_us()),
         supervisor: Supervisor::of(|name| std::env::var_os(name)),
         unfinished_shards: AtomicUsize::new(shards),

@@ -32,7 +32,7 @@ impl Fetch<'_> {
         let kept = held
             .into_iter()
             .flatten()
-            .find(|it| Some(it.provider()) == provider);
+            .find(|it| Some(it.provider()) == provider && it.is_counted_at_home());
         let hold = match (kept, provider) {
             (_, None) => return Ok(()),
             (Some(hold), Some(_)) => hold,
@@ -48,7 +48,11 @@ impl Fetch<'_> {
             }
         };
         let hold = Rc::clone(self.held.borrow_mut().insert(hold));
+        let closed_us = self.shard.clock.now_us();
         hold.until_released().await;
+        // Our own wait is no time that the upstream had: without it a long release would end the channel at every break.
+        let waited_us = self.shard.clock.now_us() - closed_us;
+        self.media_due_us.set(self.media_due_us.get() + waited_us);
         hold.begin();
         Ok(())
     }

@@ -45,6 +45,7 @@ impl Fetch<'_> {
             };
             let restarted = async {
                 self.until_restarted().await;
+                self.until_connected().await;
                 Some(TryOver::Restarted)
             };
             match left.or(restarted).or(Box::pin(better)).or(changed).await {

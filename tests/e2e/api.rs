@@ -135,10 +135,11 @@ fn what_is_shown_of_a_server_with_viewers_is_true() {
 fn viewers_are_found_sorted_and_paged_by_the_server() {
     let (server, _upstream) = two_channels();
     let watching: Vec<Viewer> = (0..5).map(|_| server.viewer(7)).collect();
+    let wait_media = |viewer: &Viewer| viewer.wait("media", |state| state.seen().packets > 20);
+    watching.iter().for_each(wait_media);
+    // It asks when the others have been answered, so that it is the newest.
     let demo = server.viewer(8);
-    for viewer in watching.iter().chain([&demo]) {
-        viewer.wait("media", |state| state.seen().packets > 20);
-    }
+    wait_media(&demo);
     wait_viewers(&server, "", 6);
     assert_eq!(viewers(&server, "?channel=7").len(), 5);
     assert_eq!(viewers(&server, "?channel=9").len(), 0);

@@ -112,6 +112,8 @@ impl Notice {
 pub struct Hold {
     shard: Rc<Shard>,
     provider: ProviderName,
+    /// The shard that counts it.
+    home: usize,
     number: u64,
     was_used: Cell<bool>,
     closed_us: Cell<Option<u64>>,
@@ -122,6 +124,12 @@ impl Hold {
     #[must_use]
     pub fn provider(&self) -> ProviderName {
         self.provider
+    }
+
+    /// Whether the shard that counts it is the one that counts the provider's connections now: a reload may change it.
+    #[must_use]
+    pub fn is_counted_at_home(&self) -> bool {
+        self.home == home(&self.shard, self.provider)
     }
 
     /// Waits until the provider may have noticed that the last connection was closed, if there was one.
@@ -157,7 +165,7 @@ impl Drop for Hold {
             number: self.number,
             was_used: self.was_used.get(),
         };
-        tell(shard, home(shard, self.provider), left);
+        tell(shard, self.home, left);
     }
 }
 
@@ -200,6 +208,7 @@ pub async fn hold(
     let hold = Hold {
         shard: Rc::clone(shard),
         provider,
+        home: home(shard, provider),
         number,
         was_used: Cell::new(false),
         closed_us: Cell::new(None),
